@@ -1,0 +1,51 @@
+"""The embedding hash table: keys -> rows -> vectors and optimizer states.
+
+Knows NumPy only: no TensorFlow, no Polars, no files. `HashTable` is the entry.
+"""
+
+from emberline.kernels.errors import (
+    ArrayShapeError,
+    ArrayTypeError,
+    ConfigError,
+    DeviceError,
+    KeyRangeError,
+    KeyTypeError,
+    RowIndexError,
+    TableCorruptError,
+    TableFullError,
+)
+from emberline.kernels.initializers import (
+    Constant,
+    Initializer,
+    Normal,
+    Uniform,
+    initializer_from_dict,
+)
+from emberline.kernels.memory_usage import MemoryUsage
+from emberline.kernels.optimizers import SGD, Adagrad, Optimizer, optimizer_from_dict
+from emberline.kernels.table import HashTable
+from emberline.kernels.table_range import TableRange
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "ArrayShapeError",
+    "ArrayTypeError",
+    "ConfigError",
+    "Constant",
+    "DeviceError",
+    "HashTable",
+    "Initializer",
+    "KeyRangeError",
+    "KeyTypeError",
+    "MemoryUsage",
+    "Normal",
+    "Optimizer",
+    "RowIndexError",
+    "TableCorruptError",
+    "TableFullError",
+    "TableRange",
+    "Uniform",
+    "initializer_from_dict",
+    "optimizer_from_dict",
+]

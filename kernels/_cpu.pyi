@@ -1,0 +1,155 @@
+"""The CPU hash table; use emberline.kernels.HashTable."""
+
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+class Table:
+    def __init__(
+        self,
+        name: str,
+        dim: int,
+        optimizer: int,
+        learning_rate: float,
+        initial_state: float,
+        epsilon: float,
+        initializer: int,
+        offset: float,
+        scale: float,
+        seed: int,
+        max_rows: int,
+        hash_bits: int,
+    ) -> None: ...
+    def size(self) -> int: ...
+    def row_limit(self) -> int: ...
+    def reserve(self, keys: int) -> None: ...
+    def clear(self) -> None: ...
+    def advance_version(self) -> int: ...
+    def check(self) -> str: ...
+    def memory_usage(self) -> tuple[int, int, int, int]: ...
+    def find(
+        self,
+        keys: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        rows: Annotated[NDArray[numpy.int64], {"shape": (None,), "order": "C", "device": "cpu"}],
+    ) -> None: ...
+    def find_or_insert(
+        self,
+        keys: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        rows: Annotated[NDArray[numpy.int64], {"shape": (None,), "order": "C", "device": "cpu"}],
+    ) -> None: ...
+    def erase(
+        self,
+        keys: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+    ) -> int: ...
+    def lookup(
+        self,
+        keys: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        initial: bool,
+        out: Annotated[NDArray[numpy.float32], {"shape": (None, None), "device": "cpu"}],
+    ) -> None: ...
+    def gather(
+        self,
+        rows: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        out: Annotated[NDArray[numpy.float32], {"shape": (None, None), "device": "cpu"}],
+    ) -> None: ...
+    def gather_pooled(
+        self,
+        rows: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        offsets: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        combiner: int,
+        weights: Annotated[
+            NDArray[numpy.float32],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ]
+        | None,
+        out: Annotated[NDArray[numpy.float32], {"shape": (None, None), "device": "cpu"}],
+    ) -> None: ...
+    def apply_gradients(
+        self,
+        rows: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        gradients: Annotated[
+            NDArray[numpy.float32], {"shape": (None, None), "device": "cpu", "writable": False}
+        ],
+        source: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ]
+        | None,
+        scale: Annotated[
+            NDArray[numpy.float32],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ]
+        | None,
+        step: int,
+        learning_rate: float,
+    ) -> None: ...
+    def upsert(
+        self,
+        keys: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        values: Annotated[
+            NDArray[numpy.float32], {"shape": (None, None), "device": "cpu", "writable": False}
+        ],
+        states: Annotated[
+            NDArray[numpy.float32], {"shape": (None, None), "device": "cpu", "writable": False}
+        ]
+        | None,
+        frequency: Annotated[
+            NDArray[numpy.uint32],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ]
+        | None,
+        last_step: Annotated[
+            NDArray[numpy.uint32],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ]
+        | None,
+    ) -> None: ...
+    def export_keys(
+        self,
+        start: int,
+        stop: int,
+        keys: Annotated[NDArray[numpy.int64], {"shape": (None,), "order": "C", "device": "cpu"}],
+    ) -> int: ...
+    def export_rows(
+        self,
+        start: int,
+        stop: int,
+        since: int,
+        keys: Annotated[NDArray[numpy.int64], {"shape": (None,), "order": "C", "device": "cpu"}],
+        values: Annotated[NDArray[numpy.float32], {"shape": (None, None), "device": "cpu"}],
+        states: Annotated[NDArray[numpy.float32], {"shape": (None, None), "device": "cpu"}],
+        frequency: Annotated[
+            NDArray[numpy.uint32], {"shape": (None,), "order": "C", "device": "cpu"}
+        ],
+        last_step: Annotated[
+            NDArray[numpy.uint32], {"shape": (None,), "order": "C", "device": "cpu"}
+        ],
+    ) -> int: ...

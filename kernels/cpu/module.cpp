@@ -1,0 +1,210 @@
+// The Python binding: shapes and dtypes in, no copy; the GIL is released around the work.
+//
+// emberline.kernels.HashTable checks its arguments and words the errors. What is checked here
+// again is only what memory safety needs.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+
+#include <optional>
+#include <tuple>
+
+#include "table.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace emberline;
+
+namespace {
+
+template <class T>
+using Vector = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Matrix = nb::ndarray<T, nb::ndim<2>, nb::device::cpu>;  // rows may be strided
+
+void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+i64 length(const Vector<const i64>& vector) { return static_cast<i64>(vector.shape(0)); }
+
+template <class T>
+void require_rows(const Matrix<T>& matrix, i64 rows, i64 columns) {
+  require(static_cast<i64>(matrix.shape(0)) == rows, "a matrix has the wrong number of rows");
+  require(static_cast<i64>(matrix.shape(1)) == columns, "a matrix has the wrong number of columns");
+  // The strides of an empty array mean nothing.
+  require(rows == 0 || columns < 2 || matrix.stride(1) == 1, "a matrix's columns must be adjacent");
+}
+
+template <class T>
+const T* data_or_null(const std::optional<Vector<const T>>& vector, i64 count) {
+  if (!vector) return nullptr;
+  require(static_cast<i64>(vector->shape(0)) == count, "an array has the wrong length");
+  return vector->data();
+}
+
+class PyTable {
+ public:
+  PyTable(std::string name, i64 dim, int optimizer, float learning_rate, float initial_state,
+          float epsilon, int initializer, float offset, float scale, u64 seed, i64 max_rows,
+          int hash_bits)
+      : dim_(dim),
+        state_floats_(optimizer_state_floats(static_cast<OptimizerKind>(optimizer), dim)),
+        table_({std::move(name), dim,
+                {static_cast<OptimizerKind>(optimizer), learning_rate, initial_state, epsilon},
+                {static_cast<InitializerKind>(initializer), offset, scale}, seed, max_rows,
+                hash_bits >= 64 ? ~u64{0} : (u64{1} << hash_bits) - 1}) {}
+
+  i64 size() const { return table_.size(); }
+  i64 row_limit() const { return table_.row_limit(); }
+  void reserve(i64 keys) { table_.reserve(keys); }
+  void clear() { table_.clear(); }
+  u32 advance_version() { return table_.advance_version(); }
+  std::string check() const { return table_.check(); }
+
+  std::tuple<i64, i64, i64, i64> memory_usage() const {
+    const MemoryUsage usage = table_.memory_usage();
+    return {usage.index, usage.rows, usage.metadata, usage.scratch};
+  }
+
+  void find(Vector<const i64> keys, Vector<i64> rows) const {
+    require(rows.shape(0) == keys.shape(0), "rows and keys differ in length");
+    table_.find(keys.data(), length(keys), rows.data());
+  }
+
+  void find_or_insert(Vector<const i64> keys, Vector<i64> rows) {
+    require(rows.shape(0) == keys.shape(0), "rows and keys differ in length");
+    table_.find_or_insert(keys.data(), length(keys), rows.data());
+  }
+
+  i64 erase(Vector<const i64> keys) { return table_.erase(keys.data(), length(keys)); }
+
+  void lookup(Vector<const i64> keys, bool initial, Matrix<float> out) const {
+    require_rows(out, length(keys), dim_);
+    table_.lookup(keys.data(), length(keys), initial, {out.data(), out.stride(0)});
+  }
+
+  void gather(Vector<const i64> rows, Matrix<float> out) const {
+    require_rows(out, length(rows), dim_);
+    table_.gather(rows.data(), length(rows), {out.data(), out.stride(0)});
+  }
+
+  void gather_pooled(Vector<const i64> rows, Vector<const i64> offsets, int combiner,
+                     std::optional<Vector<const float>> weights, Matrix<float> out) const {
+    require(offsets.shape(0) >= 1, "offsets is empty");
+    const i64 segments = length(offsets) - 1;
+    require_rows(out, segments, dim_);
+    table_.gather_pooled(rows.data(), length(rows), offsets.data(), segments,
+                         static_cast<Combiner>(combiner), data_or_null(weights, length(rows)),
+                         {out.data(), out.stride(0)});
+  }
+
+  void apply_gradients(Vector<const i64> rows, Matrix<const float> gradients,
+                       std::optional<Vector<const i64>> source,
+                       std::optional<Vector<const float>> scale, u32 step, float learning_rate) {
+    const i64 count = length(rows);
+    const i64 gradient_rows = static_cast<i64>(gradients.shape(0));
+    require(count < i64{1} << 32, "more than 2^32 - 1 gradients in one call");
+    require(source || gradient_rows == count, "gradients and rows differ in length");
+    require_rows(gradients, gradient_rows, dim_);
+    table_.apply_gradients(rows.data(), count,
+                           {gradients.data(), gradient_rows, gradients.stride(0),
+                            data_or_null(source, count), data_or_null(scale, count)},
+                           step, learning_rate);
+  }
+
+  void upsert(Vector<const i64> keys, Matrix<const float> values,
+              std::optional<Matrix<const float>> states,
+              std::optional<Vector<const u32>> frequency,
+              std::optional<Vector<const u32>> last_step) {
+    const i64 count = length(keys);
+    require_rows(values, count, dim_);
+    if (states) {
+      require_rows(*states, count, state_floats_);
+      require(count < 2 || state_floats_ == 0 || states->stride(0) == state_floats_,
+              "states must be contiguous");
+    }
+    table_.upsert({keys.data(), count, {values.data(), values.stride(0)},
+                   states ? states->data() : nullptr, data_or_null(frequency, count),
+                   data_or_null(last_step, count)});
+  }
+
+  i64 export_keys(i64 start, i64 stop, Vector<i64> keys) const {
+    require(start >= 0 && start <= stop && static_cast<i64>(keys.shape(0)) >= stop - start,
+            "keys is too short");
+    return table_.export_keys(start, stop, keys.data());
+  }
+
+  i64 export_rows(i64 start, i64 stop, u32 since, Vector<i64> keys, Matrix<float> values,
+                  Matrix<float> states, Vector<u32> frequency, Vector<u32> last_step) const {
+    require(start >= 0 && start <= stop, "start and stop are not a range");
+    const i64 count = stop - start;
+    require(static_cast<i64>(keys.shape(0)) == count &&
+                static_cast<i64>(frequency.shape(0)) == count &&
+                static_cast<i64>(last_step.shape(0)) == count,
+            "an output has the wrong length");
+    require_rows(values, count, dim_);
+    require_rows(states, count, state_floats_);
+    require(count < 2 || (values.stride(0) == dim_ &&
+                          (state_floats_ == 0 || states.stride(0) == state_floats_)),
+            "outputs must be contiguous");
+    return table_.export_rows(
+        start, stop, since,
+        {keys.data(), values.data(), states.data(), frequency.data(), last_step.data()});
+  }
+
+ private:
+  i64 dim_;
+  i64 state_floats_;
+  Table table_;
+};
+
+}  // namespace
+
+NB_MODULE(_cpu, m) {
+  m.doc() = "The CPU hash table; use emberline.kernels.HashTable.";
+  nb::register_exception_translator([](const std::exception_ptr& pointer, void*) {
+    try {
+      std::rethrow_exception(pointer);
+    } catch (const Error& error) {
+      const nb::object python_class =
+          nb::module_::import_("emberline.kernels.errors").attr(error.python_class);
+      PyErr_SetString(python_class.ptr(), error.what());
+    }
+  });
+  using Release = nb::call_guard<nb::gil_scoped_release>;
+  nb::class_<PyTable>(m, "Table")
+      .def(nb::init<std::string, i64, int, float, float, float, int, float, float, u64, i64, int>(),
+           "name"_a, "dim"_a, "optimizer"_a, "learning_rate"_a, "initial_state"_a, "epsilon"_a,
+           "initializer"_a, "offset"_a, "scale"_a, "seed"_a, "max_rows"_a, "hash_bits"_a)
+      .def("size", &PyTable::size, Release())
+      .def("row_limit", &PyTable::row_limit, Release())
+      .def("reserve", &PyTable::reserve, Release(), "keys"_a)
+      .def("clear", &PyTable::clear, Release())
+      .def("advance_version", &PyTable::advance_version, Release())
+      .def("check", &PyTable::check, Release())
+      .def("memory_usage", &PyTable::memory_usage, Release())
+      .def("find", &PyTable::find, Release(), "keys"_a.noconvert(), "rows"_a.noconvert())
+      .def("find_or_insert", &PyTable::find_or_insert, Release(), "keys"_a.noconvert(),
+           "rows"_a.noconvert())
+      .def("erase", &PyTable::erase, Release(), "keys"_a.noconvert())
+      .def("lookup", &PyTable::lookup, Release(), "keys"_a.noconvert(), "initial"_a,
+           "out"_a.noconvert())
+      .def("gather", &PyTable::gather, Release(), "rows"_a.noconvert(), "out"_a.noconvert())
+      .def("gather_pooled", &PyTable::gather_pooled, Release(), "rows"_a.noconvert(),
+           "offsets"_a.noconvert(), "combiner"_a, "weights"_a.noconvert().none(),
+           "out"_a.noconvert())
+      .def("apply_gradients", &PyTable::apply_gradients, Release(), "rows"_a.noconvert(),
+           "gradients"_a.noconvert(), "source"_a.noconvert().none(), "scale"_a.noconvert().none(),
+           "step"_a, "learning_rate"_a)
+      .def("upsert", &PyTable::upsert, Release(), "keys"_a.noconvert(), "values"_a.noconvert(),
+           "states"_a.noconvert().none(), "frequency"_a.noconvert().none(),
+           "last_step"_a.noconvert().none())
+      .def("export_keys", &PyTable::export_keys, Release(), "start"_a, "stop"_a,
+           "keys"_a.noconvert())
+      .def("export_rows", &PyTable::export_rows, Release(), "start"_a, "stop"_a, "since"_a,
+           "keys"_a.noconvert(), "values"_a.noconvert(), "states"_a.noconvert(),
+           "frequency"_a.noconvert(), "last_step"_a.noconvert());
+}

@@ -1,0 +1,62 @@
+// Zeroed memory straight from the kernel, given back when it goes.
+//
+// malloc would keep large freed blocks, and a fresh mapping is zero without touching a page:
+// memory that a table reserves costs nothing before it is used.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <utility>
+
+namespace emberline {
+
+class Pages {
+ public:
+  Pages() = default;
+
+  // Map at least `bytes`. From 4 MiB on, aligned to 2 MiB and on huge pages where the system has
+  // them, as random lines then come two to three times as fast. Throws std::bad_alloc.
+  explicit Pages(std::size_t bytes) : size_((bytes + kPage - 1) / kPage * kPage) {
+    if (size_ == 0) return;
+    const bool huge = size_ >= 2 * kHuge;
+    const std::size_t mapped = huge ? size_ + kHuge : size_;
+    void* at =
+        mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) throw std::bad_alloc();
+    data_ = static_cast<unsigned char*>(at);
+    if (!huge) return;
+    const std::size_t head = (kHuge - reinterpret_cast<std::uintptr_t>(at) % kHuge) % kHuge;
+    if (head != 0) munmap(data_, head);
+    if (head != kHuge) munmap(data_ + head + size_, kHuge - head);
+    data_ += head;
+    madvise(data_, size_, MADV_HUGEPAGE);  // a hint: refusal is fine
+  }
+
+  Pages(Pages&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+  Pages& operator=(Pages&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+
+  ~Pages() {
+    if (data_ != nullptr) munmap(data_, size_);
+  }
+
+  unsigned char* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  static constexpr std::size_t kPage = 4096;
+  static constexpr std::size_t kHuge = std::size_t{2} << 20;
+
+  unsigned char* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace emberline

@@ -1,0 +1,147 @@
+// The embedding hash table on the CPU: storage, growth and the loops around the kernels.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "distinct.hpp"
+#include "error.hpp"
+#include "index.cuh"
+#include "initializers.cuh"
+#include "optimizers.cuh"
+#include "pages.hpp"
+#include "rows.cuh"
+#include "segments.cuh"
+
+namespace emberline {
+
+struct TableConfig {
+  std::string name;
+  i64 dim;
+  OptimizerConfig optimizer;
+  InitializerConfig initializer;
+  u64 seed;
+  i64 max_rows;
+  u64 hash_mask;
+};
+
+struct MemoryUsage {
+  i64 index;
+  i64 rows;
+  i64 metadata;
+  i64 scratch;
+};
+
+// Rows of a float32 matrix, `stride` floats apart.
+struct MatrixView {
+  float* data;
+  i64 stride;
+};
+
+struct ConstMatrixView {
+  const float* data;
+  i64 stride;
+};
+
+// Where `export_rows` writes; each array has room for stop - start rows.
+struct RangeOutput {
+  i64* keys;
+  float* values;
+  float* states;
+  u32* frequency;
+  u32* last_step;
+};
+
+// What `upsert` writes; `states`, `frequency` and `last_step` may be null (left as they are, or
+// as a new row has them).
+struct RangeInput {
+  const i64* keys;
+  i64 count;
+  ConstMatrixView values;
+  const float* states;
+  const u32* frequency;
+  const u32* last_step;
+};
+
+// Every public method takes the mutex, so one runs at a time. Methods that can fail do so before
+// they change anything that a caller can see.
+class Table {
+ public:
+  explicit Table(TableConfig config);
+
+  i64 size() const;
+  i64 row_limit() const;
+  MemoryUsage memory_usage() const;
+  void reserve(i64 keys);
+  void clear();
+  u32 advance_version();
+
+  void find(const i64* keys, i64 count, i64* rows) const;
+  void find_or_insert(const i64* keys, i64 count, i64* rows);
+  i64 erase(const i64* keys, i64 count);
+
+  void lookup(const i64* keys, i64 count, bool initial, MatrixView out) const;
+  void gather(const i64* rows, i64 count, MatrixView out) const;
+  void gather_pooled(const i64* rows, i64 count, const i64* offsets, i64 segments,
+                     Combiner combiner, const float* weights, MatrixView out) const;
+
+  void apply_gradients(const i64* rows, i64 count, const GradientView& gradients, u32 step,
+                       float learning_rate);
+
+  void upsert(const RangeInput& input);
+  i64 export_keys(i64 start, i64 stop, i64* keys) const;
+  i64 export_rows(i64 start, i64 stop, u32 since, const RangeOutput& out) const;
+
+  // The first broken invariant, or an empty string.
+  std::string check() const;
+
+ private:
+  friend struct TableProbe;  // the native test, which breaks invariants on purpose
+
+  using Lock = std::lock_guard<std::mutex>;
+
+  IndexView index() const { return {chunks(), chunk_count_ - 1, config_.hash_mask}; }
+  Chunk* chunks() const { return reinterpret_cast<Chunk*>(index_pages_.data()); }
+  RowsView rows() const { return {slabs_.data(), layout_}; }
+  u64 hash(i64 key) const { return hash_key(key, config_.hash_mask); }
+  bool is_live(u64 row) const { return (live_[row / 64] >> (row % 64) & 1) != 0; }
+
+  void find_unlocked(const i64* keys, i64 count, i64* rows) const;
+  void find_or_insert_unlocked(const i64* keys, i64 count, i64* rows);
+  void gather_unlocked(const i64* rows, i64 count, MatrixView out) const;
+  void check_rows(const i64* rows, i64 count) const;
+  void ensure_room(i64 new_keys);
+  void ensure_slabs(i64 row_count);
+  void rebuild_index(u64 chunk_count);
+  void insert_new(const std::vector<i64>& keys);
+  u32 new_row(i64 rank) const;
+  void initialize_row(u32 row, i64 key);
+  void initialize_weights(i64 key, float* weights) const;
+  void update_row(u32 row, const GradientView& gradients, const u32* positions, i64 count,
+                  const OptimizerConfig& optimizer);
+
+  TableConfig config_;
+  RowLayout layout_;
+  mutable std::mutex mutex_;
+
+  Pages index_pages_;
+  u64 chunk_count_ = 0;
+  u64 tombstones_ = 0;
+
+  std::vector<Pages> extents_;
+  std::vector<u8*> slabs_;
+  std::vector<u64> live_;  // one bit per row below row_limit_
+  std::vector<u32> free_;  // erased rows; the last one is reused first
+  i64 size_ = 0;
+  i64 row_limit_ = 0;  // one past the highest row number ever used
+  u32 version_ = 1;
+
+  mutable std::vector<i64> rows_scratch_;
+  mutable std::vector<float> sum_scratch_;
+  std::vector<u32> positions_scratch_;
+  std::vector<u64> order_scratch_[2];
+  DistinctKeys distinct_;
+};
+
+}  // namespace emberline

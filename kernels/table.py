@@ -1,0 +1,482 @@
+"""The embedding hash table: any int64 key -> a row of weights and optimizer states."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emberline.errors import nearest
+from emberline.kernels import _cpu
+from emberline.kernels.arrays import (
+    float_matrix,
+    float_vector,
+    integer_vector,
+    key_vector,
+    output_matrix,
+)
+from emberline.kernels.errors import ConfigError, DeviceError, TableCorruptError
+from emberline.kernels.initializers import Initializer, Uniform
+from emberline.kernels.memory_usage import MemoryUsage
+from emberline.kernels.optimizers import SGD, Optimizer
+from emberline.kernels.table_range import TableRange
+from emberline.kernels.table_settings import MAX_ROWS, TableSettings, require_integer
+
+__all__ = ["HashTable"]
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+_SGD = SGD(learning_rate=0.01)  # immutable, so that sharing the default is safe
+_UNIFORM = Uniform(low=-0.05, high=0.05)
+_COMBINERS = {"sum": 0, "mean": 1, "sqrtn": 2}
+
+
+class HashTable:
+    """Rows of `dim` float32 weights and their optimizer's states, by int64 key; it grows.
+
+    No key value is reserved. Row numbers are int64, stable until the key is erased, and given in
+    the order of first occurrence (erased rows are reused first, the last erased one before
+    others), so they do not depend on timing. Calls from several Python threads are safe: one runs
+    at a time, without the GIL.
+
+    Args:
+        dim: weights per row, 1 to 65536.
+        optimizer: how `apply_gradients` updates a row; `SGD(learning_rate=0.01)` if left out.
+        initializer: how a new row starts; `Uniform(low=-0.05, high=0.05)` if left out.
+        seed: 0 to 2^64 - 1, of the initializer.
+        name: the table's name in messages and checkpoints.
+        capacity: keys to reserve memory for; a hint, the table grows beyond it.
+        max_rows: `TableFullError` beyond, at most 2^32 - 2.
+        device: "cpu", or "auto", which is "cpu" now.
+
+    Raises:
+        ConfigError: a setting out of range.
+        DeviceError: "gpu", which this version does not have, or an unknown device.
+        TableFullError: no memory for `capacity`, or `capacity` above `max_rows`.
+
+    Source: the index is in the manner of dynamicemb (a table of keys apart from stable rows) and
+    folly F14 (tags compared in parallel); chunks and double hashing are our own choice.
+
+    >>> from emberline.kernels import Constant, HashTable
+    >>> table = HashTable(2, initializer=Constant(value=1.0), name="item")
+    >>> table.find_or_insert([7, -3, 7])
+    array([0, 1, 0])
+    >>> table
+    HashTable('item', dim=2, size=2, optimizer=SGD(learning_rate=0.01), device='cpu')
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        optimizer: Optimizer = _SGD,
+        initializer: Initializer = _UNIFORM,
+        seed: int = 0,
+        name: str = "table",
+        capacity: int = 0,
+        max_rows: int = MAX_ROWS,
+        device: str = "auto",
+        _hash_bits: int = 64,
+    ) -> None:
+        self._settings = TableSettings(
+            dim=dim,
+            optimizer=optimizer,
+            initializer=initializer,
+            seed=seed,
+            name=name,
+            max_rows=max_rows,
+        )
+        self._device = _resolve_device(device, name)
+        self._dim = int(dim)
+        self._table = _cpu.Table(
+            name,
+            self._dim,
+            optimizer.kernel_code,
+            optimizer.learning_rate,
+            optimizer.initial_state,
+            optimizer.kernel_epsilon,
+            initializer.kernel_code,
+            initializer.kernel_offset,
+            initializer.kernel_scale,
+            int(seed),
+            int(max_rows),
+            _hash_bits,  # below 64 only in tests: keeps that many bits, so that keys collide
+        )
+        self.reserve(capacity)
+
+    @property
+    def dim(self) -> int:
+        """Weights per row."""
+        return self._dim
+
+    @property
+    def name(self) -> str:
+        """The table's name in messages and checkpoints."""
+        return self._settings.name
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer of `apply_gradients`."""
+        return self._settings.optimizer
+
+    @property
+    def initializer(self) -> Initializer:
+        """The initializer of new rows."""
+        return self._settings.initializer
+
+    @property
+    def seed(self) -> int:
+        """The initializer's seed."""
+        return self._settings.seed
+
+    @property
+    def max_rows(self) -> int:
+        """The most keys the table may hold."""
+        return self._settings.max_rows
+
+    @property
+    def device(self) -> str:
+        """Where the rows are: "cpu"."""
+        return self._device
+
+    @property
+    def size(self) -> int:
+        """Keys in the table."""
+        return self._table.size()
+
+    @property
+    def row_limit(self) -> int:
+        """One past the highest row number used since the table was made or cleared."""
+        return self._table.row_limit()
+
+    def __len__(self) -> int:
+        """Count the keys in the table."""
+        return self.size
+
+    def __repr__(self) -> str:
+        """Name the table, its size and its device."""
+        return (
+            f"HashTable({self._settings.name!r}, dim={self._dim}, size={self.size}, "
+            f"optimizer={self._settings.optimizer}, device={self._device!r})"
+        )
+
+    def find(self, keys: ArrayLike) -> Integers:
+        """Look rows up; never inserts.
+
+        Args:
+            keys: int64 [n], duplicates allowed.
+
+        Returns:
+            int64 [n], -1 where the key is absent.
+        """
+        keys = key_vector(keys)
+        rows = np.empty(keys.shape[0], np.int64)
+        self._table.find(keys, rows)
+        return rows
+
+    def find_or_insert(self, keys: ArrayLike) -> Integers:
+        """Look rows up and insert the absent keys.
+
+        A new row starts as `initializer` of (seed, key), its states at the optimizer's initial
+        value, its frequency and last step at 0.
+
+        Args:
+            keys: int64 [n], duplicates allowed.
+
+        Returns:
+            int64 [n]; equal keys get equal rows.
+
+        Raises:
+            TableFullError: beyond `max_rows` or out of memory, before any change.
+        """
+        keys = key_vector(keys)
+        rows = np.empty(keys.shape[0], np.int64)
+        self._table.find_or_insert(keys, rows)
+        return rows
+
+    def lookup(
+        self,
+        keys: ArrayLike,
+        *,
+        missing: Literal["initial", "zeros"] = "initial",
+        out: Floats | None = None,
+    ) -> Floats:
+        """Give the weights of keys; never inserts.
+
+        Args:
+            keys: int64 [n], duplicates allowed.
+            missing: what an absent key gives: the weights it would start with, or zeros.
+            out: where to write, float32 [n, dim]; its rows may lie apart.
+
+        Returns:
+            float32 [n, dim], `out` where given.
+        """
+        if missing not in ("initial", "zeros"):
+            raise ConfigError(f"missing is {missing!r}; expected 'initial' or 'zeros'")
+        keys = key_vector(keys)
+        out = output_matrix(out, rows=keys.shape[0], columns=self._dim)
+        self._table.lookup(keys, missing == "initial", out)
+        return out
+
+    def gather(self, rows: ArrayLike, out: Floats | None = None) -> Floats:
+        """Give the weights of rows.
+
+        Args:
+            rows: int64 [n] as `find` gave them; -1 gives zeros.
+            out: where to write, float32 [n, dim]; its rows may lie apart, so that features can be
+                written side by side into one wider array.
+
+        Returns:
+            float32 [n, dim], `out` where given.
+
+        Raises:
+            RowIndexError: a row that no live key has, naming its position.
+        """
+        rows = integer_vector(rows, "rows", dtype=np.int64)
+        out = output_matrix(out, rows=rows.shape[0], columns=self._dim)
+        self._table.gather(rows, out)
+        return out
+
+    def gather_pooled(
+        self,
+        rows: ArrayLike,
+        offsets: ArrayLike,
+        *,
+        combiner: str = "sum",
+        weights: Floats | None = None,
+        out: Floats | None = None,
+    ) -> Floats:
+        """Combine the weights of each segment of rows, in order of position.
+
+        Args:
+            rows: int64 [n]; -1 adds a zero vector, but counts in "mean" and "sqrtn".
+            offsets: int64 [segments + 1], from 0 to n, never falling; segment s is
+                `rows[offsets[s]:offsets[s + 1]]`. An empty one gives zeros.
+            combiner: "sum"; "mean", divided by the sum of the weights; or "sqrtn", divided by the
+                root of the sum of their squares. Where that is zero the result is zeros.
+            weights: float32 [n], a factor for each position; None is all ones.
+            out: where to write, float32 [segments, dim]; its rows may lie apart.
+
+        Returns:
+            float32 [segments, dim], `out` where given.
+
+        Raises:
+            RowIndexError: a row that no live key has, naming its position.
+            ArrayShapeError: offsets that are no partition of rows, naming the index.
+        """
+        if combiner not in _COMBINERS:
+            raise ConfigError(f"unknown combiner {combiner!r}{nearest(str(combiner), _COMBINERS)}")
+        rows = integer_vector(rows, "rows", dtype=np.int64)
+        offsets = integer_vector(offsets, "offsets", dtype=np.int64)
+        if offsets.shape[0] == 0:
+            offsets = np.full(1, -1, np.int64)  # refused below, with the same words as others
+        if weights is not None:
+            weights = float_vector(weights, "weights", length=rows.shape[0])
+        out = output_matrix(out, rows=offsets.shape[0] - 1, columns=self._dim)
+        self._table.gather_pooled(rows, offsets, _COMBINERS[combiner], weights, out)
+        return out
+
+    def apply_gradients(
+        self,
+        rows: ArrayLike,
+        gradients: Floats,
+        *,
+        source: ArrayLike | None = None,
+        scale: Floats | None = None,
+        step: int = 0,
+        learning_rate: float | None = None,
+    ) -> None:
+        """Update rows: equal rows' gradients are summed in order of position, then applied once.
+
+        The gradient of position i is `gradients[source[i]] * scale[i]`. The frequency of a row
+        grows by its occurrences and its last step becomes `step`. NaN and infinite gradients are
+        not refused: they go into the weights as in any optimizer.
+
+        Args:
+            rows: int64 [n] as `find` gave them, duplicates allowed; -1 is ignored.
+            gradients: float32 [m, dim]; its rows may lie apart.
+            source: int64 [n], rows of `gradients`; None is 0 .. n - 1, and then m must be n.
+            scale: float32 [n]; None is all ones.
+            step: 0 to 2^32 - 1.
+            learning_rate: in place of the optimizer's, for a schedule.
+
+        Raises:
+            RowIndexError: a row that no live key has, or a source outside of `gradients`; before
+                any change.
+        """
+        rows = integer_vector(rows, "rows", dtype=np.int64)
+        count = rows.shape[0]
+        gradients = float_matrix(
+            gradients, "gradients", rows=count if source is None else None, columns=self._dim
+        )
+        if source is not None:
+            source = integer_vector(source, "source", dtype=np.int64, length=count)
+        if scale is not None:
+            scale = float_vector(scale, "scale", length=count)
+        require_integer(self._settings.name, "step", step, 0, 2**32 - 1)
+        rate = (
+            self._settings.optimizer.learning_rate
+            if learning_rate is None
+            else float(learning_rate)
+        )
+        if not (math.isfinite(rate) and rate >= 0):
+            raise ConfigError(
+                f"table {self._settings.name!r}: learning_rate is {learning_rate}; "
+                "expected a finite number, at least 0"
+            )
+        self._table.apply_gradients(rows, gradients, source, scale, int(step), rate)
+
+    def assign(self, keys: ArrayLike, values: Floats, states: Floats | None = None) -> None:
+        """Set the weights of keys, inserting the absent ones; the last of equal keys wins.
+
+        Args:
+            keys: int64 [n].
+            values: float32 [n, dim].
+            states: float32 [n, optimizer.state_floats(dim)]; None leaves a present key's states
+                as they are and a new key's at the optimizer's initial value.
+
+        Raises:
+            TableFullError: beyond `max_rows` or out of memory, before any change.
+        """
+        keys = key_vector(keys)
+        count = keys.shape[0]
+        values = float_matrix(values, "values", rows=count, columns=self._dim)
+        if states is not None:
+            states = self._state_matrix(states, count)
+        self._table.upsert(keys, values, states, None, None)
+
+    def erase(self, keys: ArrayLike) -> int:
+        """Remove keys; absent ones are ignored. A key seen again later starts anew.
+
+        Returns:
+            How many were removed.
+        """
+        return self._table.erase(key_vector(keys))
+
+    def clear(self) -> None:
+        """Remove all keys and give the memory back; row numbers start at 0 again."""
+        self._table.clear()
+
+    def reserve(self, n: int) -> None:
+        """Make room for `n` keys in all, so that inserting up to them neither grows nor fails.
+
+        Raises:
+            TableFullError: `n` is above `max_rows`, or the system refuses the memory.
+        """
+        require_integer(self._settings.name, "capacity", n, 0, MAX_ROWS)
+        self._table.reserve(int(n))
+
+    def keys(self) -> Integers:
+        """Give all keys, int64 [size], in row order."""
+        limit = self.row_limit
+        keys = np.empty(limit, np.int64)
+        return _shorten(keys, self._table.export_keys(0, limit, keys))
+
+    def export(self, start: int = 0, stop: int | None = None, *, since: int = 0) -> TableRange:
+        """Copy out the live rows among row numbers [start, stop), in one consistent pass.
+
+        Args:
+            start: the first row number.
+            stop: one past the last; None is `row_limit`.
+            since: a version that `advance_version` gave: only rows inserted or written after it.
+
+        Returns:
+            The rows, in row order; ranges that cover `[0, row_limit)` cover the table.
+        """
+        limit = self.row_limit
+        stop = limit if stop is None else stop
+        if not 0 <= start <= stop:
+            raise ConfigError(
+                f"table {self._settings.name!r}: export({start}, {stop}); expected 0 <= start <= stop"
+            )
+        require_integer(self._settings.name, "since", since, 0, 2**32 - 1)
+        start, stop = min(start, limit), min(stop, limit)
+        rows = stop - start
+        keys = np.empty(rows, np.int64)
+        values = np.empty((rows, self._dim), np.float32)
+        states = np.empty((rows, self._settings.optimizer.state_floats(self._dim)), np.float32)
+        frequency, last_step = np.empty(rows, np.uint32), np.empty(rows, np.uint32)
+        count = self._table.export_rows(
+            start, stop, since, keys, values, states, frequency, last_step
+        )
+        return TableRange(
+            *(_shorten(a, count) for a in (keys, values, states, frequency, last_step))
+        )
+
+    def import_(self, range: TableRange) -> None:
+        """Insert or overwrite rows, with states, frequency and last step; the last of equals wins.
+
+        Raises:
+            TableFullError: beyond `max_rows` or out of memory, before any change.
+        """
+        keys = key_vector(range.keys)
+        count = keys.shape[0]
+        values = float_matrix(range.values, "values", rows=count, columns=self._dim)
+        states = self._state_matrix(range.states, count)
+        frequency = integer_vector(range.frequency, "frequency", dtype=np.uint32, length=count)
+        last_step = integer_vector(range.last_step, "last_step", dtype=np.uint32, length=count)
+        self._table.upsert(keys, values, states, frequency, last_step)
+
+    def advance_version(self) -> int:
+        """Close the current version: what is written from now on belongs to the next.
+
+        Returns:
+            The version closed; `export(since=it)` later gives the rows written after this call.
+        """
+        return self._table.advance_version()
+
+    def memory_usage(self) -> MemoryUsage:
+        """Count the bytes the table has reserved."""
+        index, rows, metadata, scratch = self._table.memory_usage()
+        return MemoryUsage(index=index, rows=rows, metadata=metadata, scratch=scratch)
+
+    def check(self) -> None:
+        """Verify that index, rows and free list agree; reads the whole table.
+
+        Raises:
+            TableCorruptError: naming the first broken invariant.
+        """
+        broken = self._table.check()
+        if broken:
+            raise TableCorruptError(f"table {self._settings.name!r} is corrupt: {broken}")
+
+    def config(self) -> dict[str, Any]:
+        """Give what makes an equal, empty table, as JSON can hold it."""
+        return self._settings.to_dict()
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], *, capacity: int = 0, device: str = "auto"
+    ) -> "HashTable":
+        """Make an empty table from what `config` gave; only `dim` is required.
+
+        Raises:
+            ConfigError: an unknown or missing setting, or a bad value.
+        """
+        settings = TableSettings.from_dict(config)
+        values = {f.name: getattr(settings, f.name) for f in fields(settings)}
+        return cls(**values, capacity=capacity, device=device)
+
+    def _state_matrix(self, states: Floats, count: int) -> Floats:
+        columns = self._settings.optimizer.state_floats(self._dim)
+        return float_matrix(states, "states", rows=count, columns=columns, packed=True)
+
+
+def _resolve_device(device: str, name: str) -> str:
+    if device == "gpu":
+        raise DeviceError(
+            f"table {name!r}: device 'gpu' is not available, this version of emberline has the CPU "
+            "table only; use 'cpu' or 'auto'"
+        )
+    if device not in ("auto", "cpu"):
+        known = ("auto", "cpu", "gpu")
+        raise DeviceError(f"table {name!r}: unknown device {device!r}{nearest(str(device), known)}")
+    return "cpu"
+
+
+def _shorten(array: NDArray[Any], count: int) -> NDArray[Any]:
+    # A copy where most would stay unused: a view keeps the whole allocation alive.
+    return array[:count] if 2 * count >= array.shape[0] else array[:count].copy()

@@ -1,0 +1,128 @@
+// Run by test_native.py under AddressSanitizer and UBSan. Each case prints one line.
+//
+//   probe NAME    break one invariant of a sound table, print what check() says
+//   probe fuzz    many operations on a small table, print "sound"
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "table.hpp"
+
+namespace emberline {
+
+// Befriended by Table.
+struct TableProbe {
+  Table& table;
+
+  Chunk* chunks() { return table.chunks(); }
+  i64& key_of_row(u32 row) { return row_key(table.rows(), row); }
+
+  // The first live slot of the index.
+  IndexPosition live_slot() {
+    for (u64 at = 0; at < table.chunk_count_; ++at) {
+      for (int slot = 0; slot < kSlots; ++slot) {
+        if (chunks()[at].tag[slot] > kTombstone) return {at, slot};
+      }
+    }
+    std::abort();
+  }
+
+  // Break one invariant; false: no such case.
+  bool break_invariant(const std::string& name) {
+    const IndexPosition position = live_slot();
+    Chunk& chunk = chunks()[position.chunk];
+    if (name == "row-out-of-range") {
+      chunk.row[position.slot] = 12345;
+    } else if (name == "row-free") {
+      chunk.row[position.slot] = table.free_.back();
+    } else if (name == "key-differs") {
+      key_of_row(chunk.row[position.slot]) += 1;
+    } else if (name == "tag-wrong") {
+      chunk.tag[position.slot] ^= 0x4000;
+    } else if (name == "slot-lost") {
+      chunk.tag[position.slot] = kEmpty;
+    } else if (name == "tombstone-count") {
+      ++table.tombstones_;
+    } else if (name == "live-bit") {
+      table.live_[0] ^= u64{1} << table.free_.back();
+    } else if (name == "free-twice") {
+      table.free_.push_back(table.free_.back());
+    } else if (name == "free-out-of-range") {
+      table.free_.back() = 12345;
+    } else if (name == "free-lost") {
+      table.free_.pop_back();
+    } else {
+      return false;
+    }
+    return true;
+  }
+};
+
+}  // namespace emberline
+
+using namespace emberline;
+
+namespace {
+
+TableConfig config(u64 hash_mask) {
+  return {"probe", 5, {OptimizerKind::adagrad, 0.1f, 0.1f, 1e-7f},
+          {InitializerKind::normal, 0.0f, 1.0f}, 7, 1000, hash_mask};
+}
+
+int fuzz() {
+  std::srand(1);
+  Table table(config(0x3F));
+  for (int round = 0; round < 3000; ++round) {
+    const i64 count = std::rand() % 50;
+    std::vector<i64> keys(static_cast<std::size_t>(count));
+    std::vector<i64> rows(keys.size());
+    for (i64& key : keys) key = std::rand() % 400 - 200;
+    const std::size_t floats = static_cast<std::size_t>(count * 5);
+    std::vector<float> values(floats, 0.5f);
+    switch (std::rand() % 5) {
+      case 0: table.erase(keys.data(), count); break;
+      case 1: table.lookup(keys.data(), count, true, {values.data(), 5}); break;
+      case 2: table.upsert({keys.data(), count, {values.data(), 5}, nullptr, nullptr, nullptr});
+        break;
+      case 3: {
+        table.find(keys.data(), count, rows.data());
+        const i64 offsets[] = {0, count / 2, count};
+        float pooled[2 * 5];
+        table.gather_pooled(rows.data(), count, offsets, 2, Combiner::sqrtn, nullptr, {pooled, 5});
+        break;
+      }
+      default:
+        table.find_or_insert(keys.data(), count, rows.data());
+        table.gather(rows.data(), count, {values.data(), 5});
+        table.apply_gradients(rows.data(), count, {values.data(), count, 5, nullptr, nullptr}, 1,
+                              0.1f);
+    }
+    if (round % 700 == 699) table.clear();
+    const std::string broken = table.check();
+    if (!broken.empty()) {
+      std::printf("%s\n", broken.c_str());
+      return 1;
+    }
+  }
+  std::printf("sound\n");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  if (std::strcmp(argv[1], "fuzz") == 0) return fuzz();
+  Table table(config(~u64{0}));
+  std::vector<i64> keys;
+  for (i64 key = 0; key < 40; ++key) keys.push_back(key * 1000);
+  std::vector<i64> rows(keys.size());
+  table.find_or_insert(keys.data(), 40, rows.data());
+  table.erase(keys.data(), 3);
+  if (!table.check().empty()) return 3;
+  TableProbe probe{table};
+  if (!probe.break_invariant(argv[1])) return 2;
+  std::printf("%s\n", table.check().c_str());
+  return 0;
+}

@@ -1,0 +1,130 @@
+"""The kernel headers: each compiles alone, for the CPU and for every GPU generation."""
+
+import importlib
+import importlib.util
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+INCLUDE = Path(__file__).parents[2] / "kernels" / "include"
+HEADERS = sorted(INCLUDE.glob("*.cuh"))
+
+# Each kernel is the loop that a GPU launcher would add around the shared functions.
+KERNELS = """
+#include "index.cuh"
+#include "initializers.cuh"
+#include "optimizers.cuh"
+#include "rows.cuh"
+#include "segments.cuh"
+using namespace emberline;
+
+__device__ i64 thread() { return static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ i64 threads() { return static_cast<i64>(gridDim.x) * blockDim.x; }
+
+extern "C" __global__ void find(IndexView index, const i64* keys, i64 count, i64* rows) {
+  for (i64 i = thread(); i < count; i += threads()) {
+    const u32 row = index_find(index, keys[i], hash_key(keys[i], index.hash_mask));
+    rows[i] = row == kNoRow ? -1 : row;
+  }
+}
+
+extern "C" __global__ void gather(RowsView view, const i64* rows, i64 count, float* out) {
+  const i64 dim = view.layout.dim;
+  for (i64 i = thread(); i < count * dim; i += threads()) {
+    const i64 row = rows[i / dim];
+    out[i] = row < 0 ? 0.0f : row_weights(view, static_cast<u32>(row))[i % dim];
+  }
+}
+
+extern "C" __global__ void initialize(RowsView view, InitializerConfig config, u64 seed,
+                                      i64 count) {
+  const i64 pairs = (view.layout.dim + 1) / 2;
+  for (i64 i = thread(); i < count * pairs; i += threads()) {
+    const u32 row = static_cast<u32>(i / pairs);
+    initialize_pair(config, initializer_stream(seed, row_key(view, row)), i % pairs,
+                    view.layout.dim, row_weights(view, row));
+  }
+}
+
+extern "C" __global__ void update(RowsView view, GradientView gradients, OptimizerConfig config,
+                                  const u32* rows, const i64* starts, const u32* positions,
+                                  i64 segments) {
+  const i64 dim = view.layout.dim;
+  for (i64 i = thread(); i < segments * dim; i += threads()) {
+    const i64 s = i / dim;
+    const float gradient = segment_gradient(gradients, positions + starts[s],
+                                            starts[s + 1] - starts[s], i % dim);
+    optimizer_lane(config, gradient, i % dim, row_weights(view, rows[s]), row_states(view, rows[s]));
+  }
+}
+
+extern "C" __global__ void rest(IndexView index, float* out, const float* weights, i64 count) {
+  if (thread() != 0) return;
+  index_insert_absent(index, 7, hash_key(7, index.hash_mask), 0);
+  index_erase(index, index_locate(index, 7, hash_key(7, index.hash_mask)));
+  out[0] = pool_divide(out[0], pool_divisor(Combiner::sqrtn, weights, 0, count));
+}
+"""
+
+
+def test_there_are_headers() -> None:
+    assert {h.name for h in HEADERS} >= {"hash.cuh", "index.cuh", "rows.cuh", "segments.cuh"}
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=lambda h: h.name)
+def test_header_compiles_alone(header: Path, tmp_path: Path) -> None:
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler on the PATH")
+    source = tmp_path / "alone.cpp"
+    source.write_text(
+        f'#include "{header.name}"\\n#include "{header.name}"\\n'.replace("\\n", "\n")
+    )
+    options = ["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", f"-I{INCLUDE}"]
+    result = subprocess.run(
+        [compiler, *options, str(source)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=lambda h: h.name)
+def test_header_includes_nothing_heavy(header: Path) -> None:
+    """A standard header under NVRTC costs seconds, and most do not exist there."""
+    lines = [line.strip() for line in header.read_text().splitlines()]
+    included = {line.split()[1] for line in lines if line.startswith("#include")}
+    ours = {f'"{h.name}"' for h in HEADERS}
+    host_only = {"<math.h>", "<string.h>"} if header.name == "platform.cuh" else set()
+    assert included <= ours | host_only
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100", "sm_120"])
+def test_kernels_compile_for_gpus(architecture: str) -> None:
+    if importlib.util.find_spec("cuda") is None:
+        pytest.skip("NVRTC is not installed (pip install cuda-bindings nvidia-cuda-nvrtc-cu12)")
+    nvrtc: Any = importlib.import_module("cuda.bindings.nvrtc")
+    try:
+        nvrtc.nvrtcVersion()
+    except RuntimeError as reason:
+        pytest.skip(f"the NVRTC library does not load: {reason}")
+    names = [h.name.encode() for h in HEADERS]
+    texts = [h.read_bytes() for h in HEADERS]
+    error, program = nvrtc.nvrtcCreateProgram(
+        KERNELS.encode(), b"kernels.cu", len(HEADERS), texts, names
+    )
+    assert int(error) == 0
+    options = [
+        f"--gpu-architecture={architecture}".encode(),
+        b"--std=c++17",
+        b"--fmad=false",
+        b"--ptxas-options=-v",
+    ]
+    (error,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
+    _, size = nvrtc.nvrtcGetProgramLogSize(program)
+    log = b" " * size
+    nvrtc.nvrtcGetProgramLog(program, log)
+    text = log.decode()
+    assert int(error) == 0, text
+    assert text.count("0 bytes spill stores, 0 bytes spill loads") == KERNELS.count("__global__")

@@ -1,0 +1,136 @@
+"""Random sequences of operations: the table and the reference hold the same, always."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from numpy.testing import assert_array_equal
+
+from emberline.kernels import SGD, Adagrad, Constant, HashTable, TableFullError, Uniform
+from tests.kernels.conftest import Table, ints
+from tests.reference import ReferenceTable
+
+DIM = 3
+MAX_ROWS = 40
+
+# Few keys, so that operations meet; the extremes among them.
+keys_list = st.lists(
+    st.integers(-12, 25) | st.sampled_from([-(2**63), 2**63 - 1]), max_size=30
+).map(lambda keys: ints(*keys))
+
+
+def contents(table: Table) -> dict[int, list[Any]]:
+    """Key -> all that its row holds."""
+    rows = table.export()
+    columns = (rows.values, rows.states, rows.frequency, rows.last_step)
+    return {int(key): [column[i].tolist() for column in columns] for i, key in enumerate(rows.keys)}
+
+
+class TableMachine(RuleBasedStateMachine):
+    """Every rule does the same to both tables; results and contents must agree."""
+
+    @initialize(
+        optimizer=st.sampled_from([SGD(learning_rate=0.5), Adagrad(learning_rate=0.5)]),
+        initializer=st.sampled_from([Uniform(), Constant(value=1.5), Uniform(low=0.0, high=8.0)]),
+        seed=st.integers(0, 2**64 - 1),
+        hash_bits=st.sampled_from([0, 1, 2, 4, 64]),
+    )
+    def start(self, optimizer: Any, initializer: Any, seed: int, hash_bits: int) -> None:
+        self.settings = {
+            "optimizer": optimizer,
+            "initializer": initializer,
+            "seed": seed,
+            "max_rows": MAX_ROWS,
+        }
+        self.hash_bits = hash_bits
+        self.table = HashTable(DIM, _hash_bits=hash_bits, **self.settings)
+        self.reference = ReferenceTable(DIM, **self.settings)
+        self.step = 0
+        self.closed = 0
+
+    def both(self, method: str, *arguments: Any, **named: Any) -> Any:
+        """Call a method of both and compare what they return or that they are full."""
+        results = []
+        for table in (self.table, self.reference):
+            try:
+                results.append(getattr(table, method)(*arguments, **named))
+            except TableFullError:
+                results.append("full")
+        assert_array_equal(results[0], results[1])
+        return results[0]
+
+    def matrix(self, rows: int) -> np.ndarray:
+        """Small whole numbers, different in every call."""
+        return np.random.default_rng(self.step).integers(-3, 4, (rows, DIM)).astype(np.float32)
+
+    @rule(keys=keys_list)
+    def insert(self, keys: np.ndarray) -> None:
+        self.both("find_or_insert", keys)
+
+    @rule(keys=keys_list)
+    def find(self, keys: np.ndarray) -> None:
+        rows = self.both("find", keys)
+        self.both("gather", rows)
+        self.both("lookup", keys)
+        self.both("lookup", keys, missing="zeros")
+
+    @rule(keys=keys_list)
+    def assign(self, keys: np.ndarray) -> None:
+        self.step += 1
+        self.both("assign", keys, self.matrix(len(keys)))
+
+    @rule(keys=keys_list)
+    def erase(self, keys: np.ndarray) -> None:
+        self.both("erase", keys)
+
+    @rule(keys=keys_list, insert=st.booleans())
+    def train(self, keys: np.ndarray, insert: bool) -> None:
+        self.step += 1
+        rows = self.both("find_or_insert" if insert else "find", keys)
+        if isinstance(rows, str):
+            return
+        self.both("apply_gradients", rows, self.matrix(len(keys)), step=self.step)
+
+    @rule(cut=st.integers(0, MAX_ROWS), hash_bits=st.sampled_from([1, 64]))
+    def export_and_import(self, cut: int, hash_bits: int) -> None:
+        """Move both to new tables, in two ranges; row numbers become dense."""
+        new = HashTable(DIM, _hash_bits=hash_bits, **self.settings)
+        new_reference = ReferenceTable(DIM, **self.settings)
+        for source, target in ((self.table, new), (self.reference, new_reference)):
+            target.import_(source.export(0, cut))
+            target.import_(source.export(min(cut, source.row_limit)))
+        self.table, self.reference, self.closed = new, new_reference, 0
+
+    @rule(extra=st.integers(0, 50))
+    def reserve(self, extra: int) -> None:
+        self.both("reserve", self.table.size + extra)
+
+    @rule()
+    def delta(self) -> None:
+        """What changed since the last delta, key by key."""
+        ours = self.table.export(since=self.closed)
+        theirs = self.reference.export(since=self.closed)
+        assert_array_equal(ours.keys, theirs.keys)
+        assert_array_equal(ours.values, theirs.values)
+        self.closed = self.both("advance_version")
+
+    @rule()
+    def clear(self) -> None:
+        self.both("clear")
+
+    @invariant()
+    def same(self) -> None:
+        if not hasattr(self, "table"):
+            return
+        self.table.check()
+        self.reference.check()
+        assert contents(self.table) == contents(self.reference)
+        assert self.table.size == self.reference.size
+        assert self.table.row_limit == self.reference.row_limit
+        self.both("keys")
+
+
+TestTable = TableMachine.TestCase
+TestTable.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
