@@ -1,0 +1,51 @@
+"""Keras layers and models over hash tables, their saving and loading.
+
+What needs TensorFlow loads on first use, because importing it takes seconds; the tables' optimizers
+and initializers come from `emberline.kernels`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from emberline.kernels import SGD, Adagrad, Constant, Normal, Uniform
+
+if TYPE_CHECKING:
+    from emberline.models.checkpoint import load_model as load_model
+    from emberline.models.checkpoint import save_model as save_model
+    from emberline.models.embedding.collection import EmbeddingCollection as EmbeddingCollection
+    from emberline.models.embedding.config import FeatureConfig as FeatureConfig
+    from emberline.models.embedding.config import TableConfig as TableConfig
+    from emberline.models.zoo.ranking import RankingConfig as RankingConfig
+    from emberline.models.zoo.ranking import ranking_model as ranking_model
+
+_HOME = {
+    "EmbeddingCollection": "emberline.models.embedding.collection",
+    "FeatureConfig": "emberline.models.embedding.config",
+    "RankingConfig": "emberline.models.zoo.ranking",
+    "TableConfig": "emberline.models.embedding.config",
+    "load_model": "emberline.models.checkpoint",
+    "ranking_model": "emberline.models.zoo.ranking",
+    "save_model": "emberline.models.checkpoint",
+}
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Constant",
+    "EmbeddingCollection",
+    "FeatureConfig",
+    "Normal",
+    "RankingConfig",
+    "TableConfig",
+    "Uniform",
+    "load_model",
+    "ranking_model",
+    "save_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

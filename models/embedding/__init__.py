@@ -1,0 +1,1 @@
+"""Embedding layers over `emberline.kernels.HashTable`."""

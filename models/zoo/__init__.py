@@ -1,0 +1,1 @@
+"""Ready models, built from plain Keras layers and `EmbeddingCollection`."""
