@@ -1,0 +1,239 @@
+"""Parquet files as numbered row groups of decoded columns."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from emberline.dataloaders.column import Column, ColumnFormat
+from emberline.dataloaders.errors import MissingColumnError, ParquetFileError
+from emberline.dataloaders.files import FileList
+from emberline.errors import DataError, nearest
+from emberline.etl.schema import Schema, Tags
+
+__all__ = ["ParquetSource"]
+
+
+class ParquetSource:
+    """The row groups of all files, numbered through, and how to decode them.
+
+    Only the footers are read here, once. No file stays open between reads.
+
+    Attributes:
+        formats: the columns of a batch, features first, then targets.
+        features: names of the feature columns.
+        targets: names of the target columns.
+        row_group_rows: rows of every row group, files in order.
+        fingerprint: changes when a file's name, layout or content changes (a hash of the names
+            and footers, which hold sizes, encodings and statistics of every column chunk).
+    """
+
+    def __init__(
+        self,
+        found: FileList,
+        *,
+        columns: Iterable[str] | None = None,
+        targets: str | Iterable[str] | None = None,
+    ) -> None:
+        """Read the footers and check that all files agree.
+
+        Args:
+            found: the files.
+            columns: the feature columns; None is all of them but the targets.
+            targets: None is the schema's columns tagged "target"; an empty list is none.
+
+        Raises:
+            MissingColumnError: a column that the files do not have.
+            ParquetFileError: a file that is not parquet, truncated or damaged.
+            DataError: files that differ, a type without a place in a batch, name clashes.
+        """
+        self.files: tuple[Path, ...] = found.files
+        self._metadata: list[pq.FileMetaData] = []
+        self._size_bytes: list[int] = []
+        schemas: list[pa.Schema] = []
+        digest = hashlib.sha256()
+        for file in self.files:
+            metadata, schema, footer = _read_footer(file)
+            self._metadata.append(metadata)
+            self._size_bytes.append(file.stat().st_size)
+            schemas.append(schema)
+            digest.update(file.name.encode() + b"\0" + hashlib.sha256(footer).digest())
+        self.fingerprint: str = digest.hexdigest()[:32]
+        names = found.schema.names if found.schema is not None else schemas[0].names
+        self.targets: tuple[str, ...] = _target_names(targets, found.schema)
+        self.features: tuple[str, ...] = _unique(
+            names if columns is None else columns, "columns", without=self.targets
+        )
+        if found.schema is None and columns is None:
+            self._check_same_names(schemas)
+        wanted = (*self.features, *self.targets)
+        if not wanted:
+            raise DataError("no columns to load; columns= is empty and there is no target")
+        self.formats: tuple[ColumnFormat, ...] = tuple(
+            self._format(name, schemas, found.schema) for name in wanted
+        )
+        _check_clashes(self.formats)
+        self._row_groups = [
+            (file, group)
+            for file, metadata in enumerate(self._metadata)
+            for group in range(metadata.num_row_groups)
+        ]
+        self.row_group_rows: tuple[int, ...] = tuple(
+            self._metadata[file].row_group(group).num_rows for file, group in self._row_groups
+        )
+        if sum(self.row_group_rows) == 0:
+            raise DataError(
+                f"no rows in {len(self.files)} parquet file(s), the first is {self.files[0]}"
+            )
+
+    def read(self, index: int) -> dict[str, list[Column]]:
+        """Decode one row group.
+
+        Args:
+            index: into `row_group_rows`.
+
+        Returns:
+            For every column its parts in row order (one, but for columns over 2 GB).
+
+        Raises:
+            ParquetFileError: the file is damaged, gone or replaced; names file and row group.
+            DataError: nulls, or a fixed-length list of another length; names them too.
+        """
+        file, group = self._row_groups[index]
+        where = f"{self.files[file]}, row group {group}"
+        names = [form.name for form in self.formats]
+        try:
+            size_bytes = self.files[file].stat().st_size
+            if size_bytes != self._size_bytes[file]:
+                raise OSError(f"{size_bytes} bytes, it had {self._size_bytes[file]}")
+            with pq.ParquetFile(
+                self.files[file],
+                metadata=self._metadata[file],
+                pre_buffer=True,
+                page_checksum_verification=True,
+            ) as parquet:
+                # The reader's own thread decodes: pyarrow's pool would compete with training.
+                table = parquet.read_row_group(group, columns=names, use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise ParquetFileError(
+                f"{where} cannot be read ({error}); the file is damaged or was replaced while "
+                "in use: write it again"
+            ) from error
+        if table.num_rows != self.row_group_rows[index]:
+            raise ParquetFileError(
+                f"{where} has {table.num_rows} rows, its footer said "
+                f"{self.row_group_rows[index]}; the file was replaced while in use"
+            )
+        columns: dict[str, list[Column]] = {}
+        for form in self.formats:
+            chunks = table.column(form.name).chunks
+            try:
+                columns[form.name] = [Column.decode(chunk, form) for chunk in chunks]
+            except DataError as error:
+                raise DataError(f"{where}: {error}") from error
+        return columns
+
+    def _check_same_names(self, schemas: Sequence[pa.Schema]) -> None:
+        """All columns were asked for: a column in only some files must not vanish silently."""
+        first = schemas[0].names
+        for file, schema in zip(self.files, schemas, strict=True):
+            for name in schema.names:
+                if name not in first:
+                    raise DataError(
+                        f"column {name!r} is in {file} but not in {self.files[0]}; files of one "
+                        "Loader need the same columns, or choose some with columns="
+                    )
+
+    def _format(
+        self, name: str, schemas: Sequence[pa.Schema], declared: Schema | None
+    ) -> ColumnFormat:
+        first: ColumnFormat | None = None
+        for index, (file, schema) in enumerate(zip(self.files, schemas, strict=True)):
+            count = schema.names.count(name)
+            if count == 0:
+                raise MissingColumnError(
+                    f"column {name!r} is not in {file}{nearest(name, schema.names)}"
+                )
+            if count > 1:
+                raise DataError(f"{file} has {count} columns named {name!r}; rename them")
+            form = ColumnFormat.from_arrow(name, schema.field(name).type)
+            column = declared[name] if declared is not None and name in declared else None
+            if form.layout == "ragged" and column is not None and not column.is_ragged:
+                if not column.is_list:
+                    raise DataError(
+                        f"column {name!r} holds lists in {file}, its schema says it does not; "
+                        "write the dataset again"
+                    )
+                form = form.with_width(_width(name, column.properties, self._metadata[index]))
+            first = first or form
+            if form != first:
+                raise DataError(
+                    f"column {name!r} is {form} in {file} but {first} in {self.files[0]}; "
+                    "files of one Loader need the same types: cast the column in the workflow"
+                )
+        assert first is not None, "there is at least one file"
+        return first
+
+
+def _read_footer(file: Path) -> tuple[pq.FileMetaData, pa.Schema, bytes]:
+    """Read the footer parsed, its Arrow schema, and its bytes."""
+    try:
+        with file.open("rb") as handle:
+            with pq.ParquetFile(handle) as parquet:
+                metadata, schema = parquet.metadata, parquet.schema_arrow
+            handle.seek(-8, os.SEEK_END)
+            size_bytes = int.from_bytes(handle.read(4), "little")
+            handle.seek(-8 - size_bytes, os.SEEK_END)
+            return metadata, schema, handle.read(size_bytes)
+    except (OSError, pa.ArrowException) as error:
+        raise ParquetFileError(
+            f"{file} is not a complete parquet file ({error}); a truncated copy or another "
+            "format: write or copy it again"
+        ) from error
+
+
+def _width(name: str, properties: object, metadata: pq.FileMetaData) -> int:
+    """Give the list length of a column that the schema declares fixed.
+
+    From the schema's `value_count` if it is there; else from the first row group with rows, whose
+    footer counts the elements. `Column.decode` checks every list against it.
+    """
+    count = properties.get("value_count") if isinstance(properties, dict) else None
+    if isinstance(count, dict) and count.get("max") and count.get("min") == count["max"]:
+        return int(count["max"])
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        chunks = map(group.column, range(group.num_columns))
+        for chunk in chunks:
+            if group.num_rows and chunk.path_in_schema.startswith(f"{name}."):
+                return int(chunk.num_values // group.num_rows)
+    return 0
+
+
+def _unique(names: Iterable[str], what: str, *, without: Iterable[str] = ()) -> tuple[str, ...]:
+    listed = (names,) if isinstance(names, str) else tuple(names)
+    for name in listed:
+        if listed.count(name) > 1:
+            raise DataError(f"{what} names {name!r} twice")
+    dropped = set(without)
+    return tuple(name for name in listed if name not in dropped)
+
+
+def _target_names(targets: str | Iterable[str] | None, schema: Schema | None) -> tuple[str, ...]:
+    if targets is not None:
+        return _unique(targets, "targets")
+    return tuple(schema.select_by_tag(Tags.TARGET).names) if schema is not None else ()
+
+
+def _check_clashes(formats: Sequence[ColumnFormat]) -> None:
+    owner: dict[str, str] = {}
+    for form in formats:
+        for buffer in form.buffer_names():
+            if buffer in owner:
+                raise DataError(
+                    f"columns {owner[buffer]!r} and {form.name!r} would both be {buffer!r} in a "
+                    "batch; rename one in the workflow"
+                )
+            owner[buffer] = form.name
