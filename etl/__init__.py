@@ -1,0 +1,88 @@
+"""Columns: selection, operators, fit, transform, schema and saved workflows.
+
+NVTabular's vocabulary on Polars; `import emberline.etl as nvt` reads like the original:
+
+    cats = ["user", "item"] >> nvt.ops.Categorify()
+    workflow = nvt.Workflow(cats + ["label"])
+    workflow.fit_transform(nvt.Dataset("in.parquet")).to_parquet("out")
+    workflow.save("workflow")
+
+Names load when they are first touched, so `emberline.etl.schema` (which training and serving
+read) does not pull in Polars.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emberline.etl import datasets, ops
+    from emberline.etl.dataset import Dataset
+    from emberline.etl.embedding_sizes import get_embedding_sizes
+    from emberline.etl.errors import (
+        ColumnNotFoundError,
+        ColumnTypeError,
+        NotFittedError,
+        UnsupportedError,
+    )
+    from emberline.etl.node import Node
+    from emberline.etl.operator import Operator
+    from emberline.etl.registry import register_operator
+    from emberline.etl.schema import ColumnSchema, Schema
+    from emberline.etl.selector import ColumnSelector
+    from emberline.etl.stat_operator import StatOperator
+    from emberline.etl.tags import Tags
+    from emberline.etl.workflow import Workflow
+
+__all__ = [
+    "ColumnNotFoundError",
+    "ColumnSchema",
+    "ColumnSelector",
+    "ColumnTypeError",
+    "Dataset",
+    "Node",
+    "NotFittedError",
+    "Operator",
+    "Schema",
+    "StatOperator",
+    "Tags",
+    "UnsupportedError",
+    "Workflow",
+    "datasets",
+    "get_embedding_sizes",
+    "ops",
+    "register_operator",
+]
+
+_HOME = {
+    "ColumnNotFoundError": "errors",
+    "ColumnSchema": "schema",
+    "ColumnSelector": "selector",
+    "ColumnTypeError": "errors",
+    "Dataset": "dataset",
+    "Node": "node",
+    "NotFittedError": "errors",
+    "Operator": "operator",
+    "Schema": "schema",
+    "StatOperator": "stat_operator",
+    "Tags": "tags",
+    "UnsupportedError": "errors",
+    "Workflow": "workflow",
+    "get_embedding_sizes": "embedding_sizes",
+    "register_operator": "registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in {"datasets", "ops"}:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)

@@ -1,0 +1,78 @@
+"""Running plans on the streaming engine, and saying which file was at fault."""
+
+import contextlib
+import errno
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+from polars.exceptions import PanicException, PolarsError
+
+from emberline.errors import DataError, EmberlineError
+
+__all__ = ["collect", "collect_all", "reading"]
+
+
+def _unreadable(file: Path) -> str | None:
+    """Decode a parquet file completely; give the reason why it cannot be read, or None."""
+    if file.suffix != ".parquet":
+        return None
+    try:
+        pl.scan_parquet(file).select(pl.all().null_count()).collect(engine="streaming")
+    except (PolarsError, PanicException, OSError) as error:
+        return str(error)
+    return None
+
+
+@contextlib.contextmanager
+def reading(files: Sequence[Path] = ()) -> Iterator[None]:
+    """Turn the engine's errors inside into ours.
+
+    Args:
+        files: the data files that the plan reads: on an error each is decoded, to name the one
+            that is damaged. (The engine's own message often does not name it.)
+
+    Raises:
+        DataError: a damaged file (named), or a value that the plan cannot process.
+        OSError: the engine could not write, for example on a full disk.
+    """
+    try:
+        yield
+    except EmberlineError:
+        raise
+    except (PolarsError, PanicException, OSError) as error:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise
+        if "os error 28" in str(error):
+            raise OSError(errno.ENOSPC, f"no space left on device ({error})") from error
+        for file in files:
+            if not file.is_file():
+                raise DataError(f"{file} has disappeared while it was read") from error
+            if reason := _unreadable(file):
+                raise DataError(
+                    f"{file} cannot be read, it is truncated or damaged; restore it ({reason})"
+                ) from error
+        where = f" (reading {', '.join(str(f) for f in files[:3])})" if files else ""
+        raise DataError(f"the data cannot be processed{where}: {error}") from error
+
+
+def collect_all(
+    frames: Sequence[pl.LazyFrame], *, files: Sequence[Path] = ()
+) -> list[pl.DataFrame]:
+    """Run several plans in one streaming pass: what they share is read and computed once.
+
+    Raises:
+        DataError: see `reading`.
+    """
+    with reading(files):
+        return pl.collect_all(list(frames), engine="streaming")
+
+
+def collect(frame: pl.LazyFrame, *, files: Sequence[Path] = ()) -> pl.DataFrame:
+    """Run one plan on the streaming engine.
+
+    Raises:
+        DataError: see `reading`.
+    """
+    with reading(files):
+        return frame.collect(engine="streaming")

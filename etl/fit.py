@@ -1,0 +1,111 @@
+"""Learning the statistics of a graph."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from emberline.errors import DataError
+from emberline.etl.execution import collect_all
+from emberline.etl.graph import BoundStep, Graph
+from emberline.etl.schema import Schema
+from emberline.etl.stat_operator import StatOperator
+
+__all__ = ["fit_graph"]
+
+
+def fit_graph(
+    graph: Graph, parts: Sequence[pl.LazyFrame], schema: Schema, *, files: Sequence[Path] = ()
+) -> list[BoundStep]:
+    """Fit every operator that learns, in phases.
+
+    A phase holds the operators that have no other unfitted one above them; all its statistics
+    are computed in one streaming pass over the data, part by part, and merged.
+
+    Args:
+        graph: its operators are fitted in place.
+        parts: the rows in parts, with the dtypes of `schema`. The engine buffers what several
+            statistics share until the slowest has read it, so the size of a part bounds memory.
+        schema: the columns of the data.
+        files: what `parts` read, for error messages.
+
+    Returns:
+        The graph bound to the schema after the fit.
+
+    Raises:
+        DataError: no rows, or data that cannot be read (the file is named).
+    """
+    bound = graph.bind(schema)
+    pending = graph.stat_steps()
+    while True:
+        ready = [i for i in pending if not set(graph.ancestors([i])) & set(pending)]
+        rows, statistics = _phase(graph, parts, bound, ready, files)
+        if rows == 0:
+            raise DataError(
+                "no rows: a workflow cannot be fitted on empty data"
+                + (f" ({', '.join(str(f) for f in files[:3])})" if files else "")
+            )
+        for number in ready:
+            learned = {name: frame for (i, name), frame in statistics.items() if i == number}
+            _stat_operator(graph, number).finalize(learned, bound[number].inputs)
+        pending = [i for i in pending if i not in ready]
+        bound = graph.bind(schema)
+        if not pending:
+            return bound
+
+
+def _stat_operator(graph: Graph, number: int) -> StatOperator:
+    operator = graph.steps[number].operator
+    assert isinstance(operator, StatOperator), "only operators that learn are ever pending"
+    return operator
+
+
+def _phase(
+    graph: Graph,
+    parts: Sequence[pl.LazyFrame],
+    bound: Sequence[BoundStep],
+    ready: Sequence[int],
+    files: Sequence[Path],
+) -> tuple[int, dict[tuple[int, str], pl.DataFrame]]:
+    """Give the number of rows and the merged statistics of the ready steps, by step and name."""
+    rows = 0
+    merged: dict[tuple[int, str], pl.DataFrame] = {}
+    for part in parts:
+        frames, counted = _inputs(graph, part, bound, ready)
+        plans = {
+            (number, name): plan
+            for number, frame in frames
+            for name, plan in _stat_operator(graph, number)
+            .partial(frame, bound[number].inputs)
+            .items()
+        }
+        count, *results = collect_all([counted.select(pl.len()), *plans.values()], files=files)
+        rows += int(count.item())
+        for (number, name), result in zip(plans, results, strict=True):
+            known = [merged[number, name]] if (number, name) in merged else []
+            operator = _stat_operator(graph, number)
+            merged[number, name] = operator.merge(name, [*known, result])
+    return rows, merged
+
+
+def _inputs(
+    graph: Graph, data: pl.LazyFrame, bound: Sequence[BoundStep], ready: Collection[int]
+) -> tuple[list[tuple[int, pl.LazyFrame]], pl.LazyFrame]:
+    """Give every ready step with the plan of its inputs, and a plan with the rows of the data.
+
+    Where no operator above them changes rows they share one wide frame; otherwise each has the
+    plan of its own ancestors, because a filter in another branch must not reach it.
+
+    `cache` makes the engine read and compute what is shared once, row by row as it streams.
+    Without it the optimizer looks for shared parts by itself, but finds only the innermost one of
+    several that are nested.
+    """
+    above = graph.ancestors(ready)
+    operators = [op for i in above if (op := graph.steps[i].operator) is not None]
+    if ready and all(operator.keeps_rows for operator in operators):
+        wide = graph.frame(data, bound, above).cache()
+        return [(i, graph.inputs(wide, bound, i)) for i in ready], wide
+    data = data.cache()
+    return [
+        (i, graph.inputs(graph.frame(data, bound, graph.ancestors([i])), bound, i)) for i in ready
+    ], data

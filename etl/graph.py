@@ -1,0 +1,269 @@
+"""The steps of a workflow: resolved against a schema, then laid out as one lazy plan."""
+
+import copy
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from emberline.errors import DataError
+from emberline.etl.errors import NotFittedError
+from emberline.etl.node import Kind, Node
+from emberline.etl.operator import Operator
+from emberline.etl.schema import Schema
+from emberline.etl.selection import Selection
+from emberline.etl.selector import ColumnSelector
+from emberline.etl.stat_operator import StatOperator
+
+__all__ = ["BoundStep", "Graph", "Step"]
+
+
+#: Starts the plan's unique column names; a control character that no user column may start with.
+MARK = "\x1f"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One node, numbered.
+
+    Attributes:
+        name: unique in the graph, "<index>_<what>"; names its directory of artifacts.
+        kind: as in `Node`.
+        parents: indices of earlier steps.
+        selector: the names of select, subset and drop.
+        operator: the operator of apply, this graph's own copy.
+    """
+
+    name: str
+    kind: Kind
+    parents: tuple[int, ...] = ()
+    selector: ColumnSelector | None = None
+    operator: Operator | None = None
+
+    @property
+    def where(self) -> str:
+        """How messages call this step."""
+        return f"node {self.name!r}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundStep:
+    """A step with its columns known.
+
+    Attributes:
+        inputs: the columns that reach it.
+        outputs: the columns it gives.
+        origin: output name -> the plan's unique name of that column, made of the step's index
+            and the name. Steps that only choose columns pass their parents' names on.
+    """
+
+    inputs: Selection
+    outputs: Selection
+    origin: dict[str, str]
+
+
+class Graph:
+    """Steps in an order in which parents come first; the last step is the output.
+
+    The plan is one wide frame. Every column in it has a unique name, so that the user's names
+    never meet; an operator sees its inputs under the user's names and its outputs are renamed
+    back. Operators that change rows change them for all columns at once: branches stay aligned.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = tuple(steps)
+
+    @classmethod
+    def from_node(cls, output: Node) -> "Graph":
+        """Number the nodes up to `output`. Operators are copied: a fit touches no other graph."""
+        index: dict[int, int] = {}
+        steps: list[Step] = []
+        for node in output.walk():
+            number = index[id(node)] = len(steps)
+            label = node.kind if node.operator is None else type(node.operator).__name__
+            steps.append(
+                Step(
+                    name=f"{number}_{label}",
+                    kind=node.kind,
+                    parents=tuple(index[id(parent)] for parent in node.parents),
+                    selector=node.selector,
+                    operator=copy.copy(node.operator),
+                )
+            )
+        return cls(steps)
+
+    def stat_steps(self) -> list[int]:
+        """Give the indices of the steps that learn from data."""
+        return [i for i, s in enumerate(self.steps) if isinstance(s.operator, StatOperator)]
+
+    def ancestors(self, targets: Collection[int]) -> list[int]:
+        """Give the indices of every step above the targets, themselves excluded, in order."""
+        found: set[int] = set()
+        stack = [parent for target in targets for parent in self.steps[target].parents]
+        while stack:
+            number = stack.pop()
+            if number not in found:
+                found.add(number)
+                stack.extend(self.steps[number].parents)
+        return sorted(found)
+
+    def bind(self, schema: Schema) -> list[BoundStep]:
+        """Resolve every step's columns.
+
+        Args:
+            schema: the columns of the data.
+
+        Raises:
+            ColumnNotFoundError: a column that the data does not have; names the node.
+            ColumnTypeError: a dtype that an operator cannot use; names the node.
+            DataError: two different columns meet under one name.
+        """
+        for name in schema.names:
+            if name.startswith(MARK):
+                raise DataError(f"column {name!r} starts with a control character; rename it")
+        bound: list[BoundStep] = []
+        for number, step in enumerate(self.steps):
+            inputs, origin = self._inputs(step, [bound[parent] for parent in step.parents], schema)
+            if step.operator is None:
+                bound.append(BoundStep(inputs=inputs, outputs=inputs, origin=origin))
+                continue
+            step.operator.check(inputs)
+            outputs = step.operator.output_schema(inputs)
+            bound.append(
+                BoundStep(
+                    inputs=inputs,
+                    outputs=Selection(outputs, inputs.groups if step.operator.keeps_groups else ()),
+                    origin={name: f"{MARK}{number}{MARK}{name}" for name in outputs.names},
+                )
+            )
+        return bound
+
+    @staticmethod
+    def _inputs(
+        step: Step, parents: list[BoundStep], schema: Schema
+    ) -> tuple[Selection, dict[str, str]]:
+        if step.kind == "select":
+            assert step.selector is not None, "select steps have a selector"
+            selection = step.selector.resolve(schema, where=step.where)
+            return selection, {name: f"{MARK}data{MARK}{name}" for name in selection.names}
+        origin: dict[str, str] = {}
+        columns = Schema()
+        groups: list[tuple[str, ...]] = []
+        for parent in parents:
+            for column in parent.outputs.schema:
+                unique = parent.origin[column.name]
+                if origin.setdefault(column.name, unique) != unique:
+                    raise DataError(
+                        f"{step.where}: two different columns are named {column.name!r}; give one "
+                        "another name with ops.Rename before they are joined"
+                    )
+                if column.name not in columns:
+                    columns = columns + Schema([column])
+            groups += [group for group in parent.outputs.groups if group not in groups]
+        selection = Selection(columns, tuple(groups))
+        if step.selector is not None:
+            chosen = step.selector.resolve(columns, where=step.where)
+            names = chosen.names
+            if step.kind == "drop":
+                names = [name for name in columns.names if name not in chosen.schema]
+            selection = selection.keep(names)
+            if chosen.groups and step.kind == "subset":
+                selection = Selection(selection.schema, chosen.groups)
+        return selection, {name: origin[name] for name in selection.names}
+
+    def frame(
+        self, data: pl.LazyFrame, bound: Sequence[BoundStep], steps: Collection[int]
+    ) -> pl.LazyFrame:
+        """Lay the named steps out as one wide frame with the plan's unique names.
+
+        Args:
+            data: the data, with the dtypes of the schema that `bound` was made with.
+            bound: from `bind`.
+            steps: indices; all their ancestors among them.
+
+        Raises:
+            NotFittedError: a step among them has not learned yet.
+        """
+        needed = {
+            name: f"{MARK}data{MARK}{name}"
+            for i in sorted(steps)
+            if self.steps[i].kind == "select"
+            for name in bound[i].outputs.names
+        }
+        frame = data.select(pl.col(name).alias(unique) for name, unique in needed.items())
+        live = list(needed.values())
+        for number in sorted(steps):
+            operator = self.steps[number].operator
+            if operator is None:
+                continue
+            if isinstance(operator, StatOperator) and not operator.fitted:
+                raise NotFittedError(
+                    f"{self.steps[number].where} has not been fitted; call Workflow.fit first"
+                )
+            step = bound[number]
+            frame = operator.transform(self.inputs(frame, bound, number), step.inputs)
+            made = [pl.col(name).alias(unique) for name, unique in step.origin.items()]
+            frame = frame.select([*live, *made])
+            live += step.origin.values()
+        return frame
+
+    def inputs(self, frame: pl.LazyFrame, bound: Sequence[BoundStep], number: int) -> pl.LazyFrame:
+        """Give the wide frame with the inputs of one step under the user's names as well."""
+        origin = {k: v for p in self.steps[number].parents for k, v in bound[p].origin.items()}
+        names = bound[number].inputs.names
+        return frame.with_columns(pl.col(origin[name]).alias(name) for name in names)
+
+    def output(self, data: pl.LazyFrame, bound: Sequence[BoundStep]) -> pl.LazyFrame:
+        """Give the plan of the output columns."""
+        frame = self.frame(data, bound, range(len(self.steps)))
+        return frame.select(pl.col(u).alias(n) for n, u in bound[-1].origin.items())
+
+    def without(self, bound: Sequence[BoundStep], removed: Collection[str]) -> "Graph":
+        """Give the graph with columns of the data taken away, and whatever needs them.
+
+        Raises:
+            DataError: nothing is left.
+        """
+        lost: list[set[str]] = []
+        steps: list[Step | None] = []
+        for number, step in enumerate(self.steps):
+            gone = {n for p in step.parents for n in lost[p]}
+            if step.kind == "select":
+                gone = set(removed)
+            elif step.operator is not None:
+                mapping = step.operator.column_mapping(bound[number].inputs)
+                gone = {name for name, sources in mapping.items() if gone & set(sources)}
+            kept = bound[number].outputs.keep(
+                [name for name in bound[number].outputs.names if name not in gone]
+            )
+            lost.append({name for name in bound[number].outputs.names if name in gone})
+            steps.append(_shrink(step, kept) if kept.names else None)
+        if steps[-1] is None:
+            raise DataError(f"nothing is left of the workflow without {sorted(removed)}")
+        numbers = {old: new for new, old in enumerate(i for i, s in enumerate(steps) if s)}
+        return Graph(
+            [
+                Step(
+                    name=step.name,
+                    kind=step.kind,
+                    parents=tuple(numbers[p] for p in step.parents if p in numbers),
+                    selector=step.selector,
+                    operator=step.operator,
+                )
+                for step in steps
+                if step is not None
+            ]
+        )
+
+
+def _shrink(step: Step, kept: Selection) -> Step:
+    """Give the step with its selector reduced to what is left."""
+    if step.selector is None:
+        return step
+    # A drop becomes a subset: what it dropped may itself be gone.
+    kind: Kind = "subset" if step.kind == "drop" else step.kind
+    return Step(name=step.name, kind=kind, parents=step.parents, selector=_exactly(kept))
+
+
+def _exactly(selection: Selection) -> ColumnSelector:
+    return ColumnSelector([*selection.names, *(list(group) for group in selection.groups)])

@@ -1,0 +1,105 @@
+"""The graph that `>>`, `+`, `[]` and `-` build."""
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from emberline.errors import DataError
+from emberline.etl.operator import Operator
+from emberline.etl.selector import ColumnSelector
+
+__all__ = ["Kind", "Node"]
+
+Kind = Literal["select", "concat", "subset", "drop", "apply"]
+
+
+class Node:
+    """A set of columns: selected from the data, or made by an operator from other nodes.
+
+    Nodes are never changed; every expression gives a new one.
+
+    Attributes:
+        kind: "select" (from the data), "concat" (`+`), "subset" (`[]`), "drop" (`-`) or
+            "apply" (`>>`).
+        parents: where its columns come from.
+        selector: the names of select, subset and drop.
+        operator: the operator of apply.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        parents: Iterable["Node"] = (),
+        *,
+        selector: ColumnSelector | None = None,
+        operator: Operator | None = None,
+    ) -> None:
+        self.kind: Kind = kind
+        self.parents = tuple(parents)
+        self.selector = selector
+        self.operator = operator
+
+    @classmethod
+    def select(cls, columns: object) -> "Node":
+        """Give the node of columns of the data: a name, a list, a selector, or a node as it is."""
+        if isinstance(columns, Node):
+            return columns
+        return cls("select", selector=ColumnSelector.of(columns))
+
+    def __rshift__(self, operator: object) -> "Node":
+        """Apply an operator; a list applies its operators in turn; a function is a LambdaOp.
+
+        Raises:
+            DataError: something else.
+        """
+        if isinstance(operator, (list, tuple)):
+            node = self
+            for item in operator:
+                node = node >> item
+            return node
+        if isinstance(operator, type) and issubclass(operator, Operator):
+            operator = operator()
+        if isinstance(operator, Operator):
+            return Node("apply", [self], operator=operator)
+        if callable(operator):
+            from emberline.etl.ops.lambda_op import LambdaOp
+
+            return Node("apply", [self], operator=LambdaOp(operator))
+        raise DataError(f"the right side of >> must be an operator or a function, got {operator!r}")
+
+    def __add__(self, other: object) -> "Node":
+        """Join the columns of two nodes; names, lists and selectors are columns of the data."""
+        return Node("concat", [self, Node.select(other)])
+
+    def __radd__(self, other: object) -> "Node":
+        return Node("concat", [Node.select(other), self])
+
+    def __sub__(self, other: object) -> "Node":
+        """Leave columns out."""
+        return Node("drop", [self], selector=ColumnSelector.of(other))
+
+    def __getitem__(self, names: object) -> "Node":
+        """Keep columns: `node["a"]`, `node["a", "b"]`, `node[["a", "b"]]`."""
+        return Node("subset", [self], selector=ColumnSelector.of(names))
+
+    # Without this Python would try the sequence protocol through __getitem__, without an end.
+    __iter__ = None
+
+    def walk(self) -> Iterator["Node"]:
+        """Give every node up to this one, parents first, each once."""
+        seen: set[int] = set()
+        # Iterative: a long chain of operators must not meet the recursion limit.
+        stack: list[tuple[Node, bool]] = [(self, False)]
+        while stack:
+            node, expanded = stack.pop()
+            if id(node) in seen:
+                continue
+            if expanded:
+                seen.add(id(node))
+                yield node
+            else:
+                stack.append((node, True))
+                stack.extend((parent, False) for parent in reversed(node.parents))
+
+    def __repr__(self) -> str:
+        what = self.operator if self.operator is not None else self.selector
+        return f"<Node {self.kind}{'' if what is None else f' {what!r}'}>"

@@ -1,0 +1,132 @@
+"""What an operator is."""
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import polars as pl
+
+from emberline.errors import ArtifactCorruptError
+from emberline.etl.dtypes import column_of, dtype_of
+from emberline.etl.schema import ColumnSchema, Schema
+from emberline.etl.selection import Selection
+
+if TYPE_CHECKING:
+    from emberline.etl.node import Node
+
+__all__ = ["Operator"]
+
+
+class Operator:
+    """A step from columns to columns, as one piece of a lazy Polars plan.
+
+    Subclasses write `transform`, and whichever other method differs from its default. Arguments
+    of `__init__` are kept in attributes of the same name: that is what `save` writes and
+    `restore` gives back to `__init__`.
+    """
+
+    #: True when the outputs are the inputs with other metadata: joint groups then stay.
+    keeps_groups = False
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether `transform` gives every row once, in order; the default says yes."""
+        return True
+
+    def check(self, selection: Selection) -> None:
+        """Refuse columns that this operator cannot use; called before anything is read.
+
+        Raises:
+            ColumnTypeError: a column's dtype; the message names column, dtype and the fix.
+            ColumnNotFoundError: a column that is needed beside the selected ones.
+        """
+
+    def column_mapping(self, selection: Selection) -> dict[str, tuple[str, ...]]:
+        """Give the output columns in order, each with the input columns that it needs."""
+        return {name: (name,) for name in selection.names}
+
+    def transform(self, frame: pl.LazyFrame, selection: Selection) -> pl.LazyFrame:
+        """Add or replace the output columns in `frame`.
+
+        Args:
+            frame: has the selected columns under their names. It carries other columns too,
+                under names that no user column has: leave them as they are.
+            selection: the input columns with their schema.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define transform")
+
+    def describe(self, column: ColumnSchema, selection: Selection) -> ColumnSchema:
+        """Add tags and properties to an output column; the default adds none."""
+        return column
+
+    def output_schema(self, selection: Selection) -> Schema:
+        """Give the output columns: dtypes from the plan, tags from the first input column."""
+        mapping = self.column_mapping(selection)
+        found = self.output_dtypes(selection)
+        columns = []
+        for name, sources in mapping.items():
+            made = column_of(name, found[name])
+            if sources:
+                source = selection.schema[sources[0]]
+                properties = dict(source.properties)
+                if made.is_list != source.is_list or made.is_ragged != source.is_ragged:
+                    properties.pop("value_count", None)
+                made = made.with_tags(source.tags).with_properties(
+                    {**properties, **made.properties}
+                )
+            columns.append(self.describe(made, selection))
+        return Schema(columns)
+
+    def output_dtypes(self, selection: Selection) -> dict[str, pl.DataType]:
+        """Give the dtypes of the outputs, by a run of the plan over no rows."""
+        schema = {column.name: dtype_of(column) for column in selection.schema}
+        frame = self.transform(pl.LazyFrame(schema=schema), selection)
+        return dict(frame.collect_schema().items())
+
+    def arguments(self, selection: Selection) -> dict[str, Any]:
+        """Give what `restore` needs, as JSON values.
+
+        Args:
+            selection: the columns at this operator's place in the graph.
+
+        Raises:
+            UnsupportedError: this operator cannot be saved; the message says what to use.
+        """
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def artifacts(self) -> dict[str, pl.DataFrame]:
+        """Give the tables to save beside the arguments, each as `<key>.parquet`."""
+        return {}
+
+    @classmethod
+    def restore(cls, arguments: Mapping[str, Any], artifacts: Mapping[str, pl.DataFrame]) -> Self:
+        """Rebuild the operator from `arguments` and `artifacts`.
+
+        Raises:
+            ArtifactCorruptError: an argument that `__init__` does not have or refuses.
+        """
+        parameters = inspect.signature(cls).parameters
+        for name in arguments:
+            if name not in parameters:
+                raise ArtifactCorruptError(
+                    f"{cls.__name__} has no argument {name!r}; it takes: {', '.join(parameters)}"
+                )
+        try:
+            return cls(**arguments)
+        except (TypeError, ValueError) as error:
+            raise ArtifactCorruptError(f"{cls.__name__}: {error}") from error
+
+    def __rrshift__(self, columns: object) -> "Node":
+        """Apply the operator to columns of the data: `["a", "b"] >> Op()`."""
+        from emberline.etl.node import Node
+
+        return Node.select(columns) >> self
+
+    def __repr__(self) -> str:
+        parameters = inspect.signature(type(self)).parameters
+        shown = (
+            f"{n}={getattr(self, n)!r}"
+            for n, p in parameters.items()
+            if hasattr(self, n) and getattr(self, n) != p.default
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"

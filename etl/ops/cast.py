@@ -1,0 +1,53 @@
+"""Cast: another dtype."""
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from emberline.etl.dtypes import dtype_of, parse_dtype
+from emberline.etl.errors import ColumnTypeError
+from emberline.etl.operator import Operator
+from emberline.etl.registry import register_operator
+from emberline.etl.selection import Selection
+
+__all__ = ["Cast"]
+
+
+@register_operator
+class Cast(Operator):
+    """Convert the columns (the leaves of list columns) to a dtype.
+
+    A value that the dtype cannot hold is an error when the data is read; fractions are cut off.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        """Remember the dtype, spelled as in schemas: "int64", "float32", "string", ...
+
+        Raises:
+            DataError: no such dtype.
+        """
+        self._dtype = parse_dtype(dtype, column="Cast")
+        self.dtype = dtype
+
+    def check(self, selection: Selection) -> None:
+        """Refuse conversions that do not exist."""
+        schema = {column.name: dtype_of(column) for column in selection.schema}
+        for name in schema:
+            try:
+                pl.LazyFrame(schema=schema).select(self._cast(name, selection)).collect()
+            except PolarsError as error:
+                raise ColumnTypeError(
+                    f"Cast: column {name!r} cannot become {self.dtype}: {error}"
+                ) from error
+
+    def _cast(self, name: str, selection: Selection) -> pl.Expr:
+        column = selection.schema[name]
+        if not column.is_list:
+            return pl.col(name).cast(self._dtype)
+        wide = dtype_of(column)
+        if isinstance(wide, pl.Array):
+            return pl.col(name).cast(pl.Array(self._dtype, wide.size))
+        return pl.col(name).cast(pl.List(self._dtype))
+
+    def transform(self, frame: pl.LazyFrame, selection: Selection) -> pl.LazyFrame:
+        """Convert every column."""
+        return frame.with_columns([self._cast(name, selection) for name in selection.names])

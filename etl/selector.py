@@ -1,0 +1,137 @@
+"""Which columns, by name, by tag, or all of them."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from emberline.errors import DataError, nearest
+from emberline.etl.errors import ColumnNotFoundError
+from emberline.etl.schema import Schema
+from emberline.etl.selection import Selection
+from emberline.etl.tags import normalize_tags
+
+if TYPE_CHECKING:
+    from emberline.etl.node import Node
+
+__all__ = ["ColumnSelector", "Names"]
+
+Names = str | Sequence[str | Sequence[str]]
+
+
+class ColumnSelector:
+    """Columns by name, nested groups of names, tags, or `"*"`.
+
+    A nested list is a group: operators that can (Categorify) treat its columns jointly.
+
+    >>> from emberline.etl.schema import ColumnSchema, Schema
+    >>> schema = Schema([ColumnSchema("a", tags=["user"]), ColumnSchema("b"), ColumnSchema("c")])
+    >>> ColumnSelector(["c", ["a", "b"]]).resolve(schema, where="example").groups
+    (('a', 'b'),)
+    >>> ColumnSelector(tags=["user"]).resolve(schema, where="example").names
+    ['a']
+    """
+
+    def __init__(self, names: Names = (), tags: Iterable[str] = ()) -> None:
+        """Remember the choice; it is resolved against a schema at the fit.
+
+        Args:
+            names: one name, `"*"`, or a list of names and of lists of names (groups).
+            tags: also every column that has any of these tags.
+
+        Raises:
+            DataError: something else than strings and lists of strings.
+        """
+        items: Iterable[object] = [names] if isinstance(names, str) else names
+        flat: list[str] = []
+        groups: list[tuple[str, ...]] = []
+        self.all = False
+        for item in items:
+            if isinstance(item, str):
+                if item == "*":
+                    self.all = True
+                else:
+                    flat.append(item)
+            elif isinstance(item, (list, tuple)) and item and all(isinstance(n, str) for n in item):
+                groups.append(tuple(dict.fromkeys(item)))
+                flat.extend(item)
+            else:
+                raise DataError(
+                    f"a column selection is a list of names and of lists of names, got {item!r}"
+                )
+        self.names: tuple[str, ...] = tuple(dict.fromkeys(flat))
+        self.groups: tuple[tuple[str, ...], ...] = tuple(dict.fromkeys(groups))
+        self.tags = normalize_tags(tags)
+        members = [name for group in self.groups for name in group]
+        for name in members:
+            if members.count(name) > 1:
+                raise DataError(f"column {name!r} is in two groups; a column has one vocabulary")
+
+    @classmethod
+    def of(cls, value: object) -> "ColumnSelector":
+        """Give `value` as a selector: a selector, a name or a list.
+
+        Raises:
+            DataError: anything else.
+        """
+        if isinstance(value, ColumnSelector):
+            return value
+        if isinstance(value, str):
+            return cls(value)
+        if isinstance(value, (list, tuple)):
+            return cls(list(value))
+        raise DataError(f"expected column names or a ColumnSelector, got {value!r}")
+
+    def resolve(self, schema: Schema, *, where: str) -> Selection:
+        """Give the columns that this selects from `schema`.
+
+        Args:
+            schema: the columns there are.
+            where: which node asks, for the message.
+
+        Raises:
+            ColumnNotFoundError: a name that does not exist; the message suggests the nearest.
+            DataError: nothing is selected.
+        """
+        for name in self.names:
+            if name not in schema:
+                raise ColumnNotFoundError(
+                    f"{where}: no column {name!r} in the data{nearest(name, schema.names)}"
+                )
+        names = list(self.names)
+        if self.all:
+            names += [name for name in schema.names if name not in names]
+        if self.tags:
+            names += [c.name for c in schema.select_by_tag(self.tags) if c.name not in names]
+        if not names:
+            tags = f" with tags {sorted(map(str, self.tags))}" if self.tags else ""
+            raise DataError(f"{where}: the selection{tags} is empty; it matches no column")
+        return Selection(schema.select(names), self.groups)
+
+    def __add__(self, other: object) -> Any:
+        """Join two selections; with a node on the right the result is a node."""
+        from emberline.etl.node import Node
+
+        if isinstance(other, Node):
+            return Node.select(self) + other
+        more = ColumnSelector.of(other)
+        groups = [list(group) for group in self.groups + more.groups]
+        names: list[str | Sequence[str]] = [*self.names, *more.names, *groups]
+        if self.all or more.all:
+            names.append("*")
+        return ColumnSelector(names, tags=self.tags | more.tags)
+
+    def __radd__(self, other: object) -> Any:
+        return ColumnSelector.of(other) + self
+
+    def __rshift__(self, operator: object) -> "Node":
+        """Apply an operator, a list of operators in turn, or a function to the columns."""
+        from emberline.etl.node import Node
+
+        return Node.select(self) >> operator
+
+    def __repr__(self) -> str:
+        grouped = {name for group in self.groups for name in group}
+        parts: list[object] = [name for name in self.names if name not in grouped]
+        parts += [list(group) for group in self.groups]
+        parts += ["*"] if self.all else []
+        tags = f", tags={sorted(map(str, self.tags))}" if self.tags else ""
+        return f"ColumnSelector({parts}{tags})"

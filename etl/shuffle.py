@@ -1,0 +1,64 @@
+"""A full shuffle in bounded memory that depends on the seed alone."""
+
+import itertools
+from collections.abc import Iterator
+
+import polars as pl
+
+from emberline.etl.execution import collect
+
+__all__ = ["sort_by_key"]
+
+#: Rows that are sorted in memory at a time.
+BUCKET_ROWS = 4_000_000
+
+_INDEX = "shuffle/index"
+_KEY = "shuffle/key"
+_MASK = (1 << 64) - 1
+
+
+def _u64(value: int) -> pl.Expr:
+    return pl.lit(value & _MASK, dtype=pl.UInt64)
+
+
+def _key(seed: int) -> pl.Expr:
+    """Give splitmix64 of (row number + seed): a bijection, so keys of a frame never tie.
+
+    Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators". Shifts are
+    floor divisions, because Polars has none. Expr.hash would be shorter, but its values change
+    between Polars versions.
+    """
+    # The seed itself is mixed in Python, so that neighbouring seeds share no stretch of keys.
+    start = _mix(seed & _MASK)
+    z = (pl.col(_INDEX).cast(pl.UInt64) + _u64(1)) * _u64(0x9E3779B97F4A7C15) + _u64(start)
+    z = (z ^ (z // _u64(1 << 30))) * _u64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z // _u64(1 << 27))) * _u64(0x94D049BB133111EB)
+    return z ^ (z // _u64(1 << 31))
+
+
+def _mix(value: int) -> int:
+    z = (value + 0x9E3779B97F4A7C15) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return z ^ (z >> 31)
+
+
+def sort_by_key(frame: pl.LazyFrame, *, rows: int, seed: int) -> Iterator[pl.DataFrame]:
+    """Give the rows in shuffled order, in buckets to be concatenated.
+
+    The order is that of a key computed from (seed, row number). Each bucket is a range of keys
+    that a pass over `frame` filters out and sorts, so the number of buckets changes memory and
+    time but not the result.
+
+    Args:
+        frame: cheap to read again, in a fixed order: a parquet file.
+        rows: its number of rows.
+        seed: any integer.
+    """
+    buckets = max(1, -(-rows // BUCKET_ROWS))
+    bounds = [(1 << 64) * i // buckets for i in range(buckets)] + [1 << 64]
+    keyed = frame.with_row_index(_INDEX).with_columns(_key(seed).alias(_KEY))
+    for low, high in itertools.pairwise(bounds):
+        inside = (pl.col(_KEY) >= _u64(low)) & (pl.col(_KEY) <= _u64(high - 1))
+        part = collect(keyed.filter(inside))
+        yield part.sort(_KEY).drop(_INDEX, _KEY)

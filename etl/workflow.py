@@ -1,0 +1,238 @@
+"""A graph of operators that is fitted once and applied anywhere."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
+
+from emberline.errors import ArtifactCorruptError, DataError, nearest
+from emberline.etl.dataset import Dataset
+from emberline.etl.dtypes import column_of, dtype_of, is_lossless
+from emberline.etl.errors import ColumnNotFoundError, ColumnTypeError, NotFittedError
+from emberline.etl.execution import reading
+from emberline.etl.fit import fit_graph
+from emberline.etl.frames import from_frame, to_frame
+from emberline.etl.graph import BoundStep, Graph
+from emberline.etl.node import Node
+from emberline.etl.schema import Schema
+from emberline.etl.workflow_files import load_workflow, save_workflow
+
+__all__ = ["Workflow"]
+
+
+class Workflow:
+    """Columns in, columns out: `fit` learns the statistics, `transform` applies them.
+
+    >>> import polars as pl
+    >>> from emberline.etl import ops
+    >>> frame = pl.DataFrame({"item": ["b", "a", "b", None], "label": [1, 0, 1, 0]})
+    >>> workflow = Workflow((["item"] >> ops.Categorify()) + ["label"])
+    >>> workflow.fit_transform(frame)["item"].to_list()
+    [3, 4, 3, 1]
+    """
+
+    def __init__(self, output_node: Any) -> None:
+        """Take the graph that ends in `output_node`.
+
+        Args:
+            output_node: a node, or columns of the data (names, list, selector).
+
+        Raises:
+            DataError: something else.
+        """
+        self.output_node: Node | None = Node.select(output_node)
+        self._graph = Graph.from_node(self.output_node)
+        self._input: Schema | None = None
+        self._bound: list[BoundStep] | None = None
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the columns are known and every statistic is learned."""
+        waiting = (self._graph.steps[i].operator for i in self._graph.stat_steps())
+        return self._bound is not None and all(getattr(op, "fitted", True) for op in waiting)
+
+    def _require_bound(self) -> tuple[Schema, list[BoundStep]]:
+        if self._input is None or self._bound is None:
+            raise NotFittedError("the workflow has not been fitted; call fit (or fit_schema) first")
+        return self._input, self._bound
+
+    @property
+    def input_schema(self) -> Schema:
+        """The columns that the workflow reads.
+
+        Raises:
+            NotFittedError: before `fit` or `fit_schema`.
+        """
+        schema, bound = self._require_bound()
+        selects = (i for i, step in enumerate(self._graph.steps) if step.kind == "select")
+        needed = {name for i in selects for name in bound[i].outputs.names}
+        return schema.select([name for name in schema.names if name in needed])
+
+    @property
+    def output_schema(self) -> Schema:
+        """The columns that the workflow gives; properties of statistics are there after `fit`.
+
+        Raises:
+            NotFittedError: before `fit` or `fit_schema`.
+        """
+        return self._require_bound()[1][-1].outputs.schema
+
+    def fit_schema(self, schema: Schema) -> "Workflow":
+        """Resolve the columns without data; returns the workflow.
+
+        Raises:
+            ColumnNotFoundError: a column that `schema` lacks; names the node and the nearest.
+            ColumnTypeError: a column whose dtype an operator cannot use.
+        """
+        self._bound = self._graph.bind(schema)
+        self._input = schema
+        self._input = self.input_schema
+        return self
+
+    def fit(self, data: Any) -> "Workflow":
+        """Learn every statistic from the data; returns the workflow.
+
+        Statistics that do not depend on each other are computed in one streaming pass.
+
+        Args:
+            data: a `Dataset`, or anything a `Dataset` is made of.
+
+        Raises:
+            ColumnNotFoundError, ColumnTypeError: see `fit_schema`.
+            DataError: no rows; a damaged file (named).
+        """
+        dataset = data if isinstance(data, Dataset) else Dataset(data)
+        self.fit_schema(dataset.schema)
+        schema, _ = self._require_bound()
+        parts = [self._conform(part, schema) for part in dataset.parts()]
+        self._bound = fit_graph(self._graph, parts, schema, files=dataset.files)
+        return self
+
+    def transform(self, data: Any) -> Any:
+        """Apply the workflow.
+
+        Args:
+            data: a `Dataset` or a path gives a lazy `Dataset`; a Polars DataFrame or LazyFrame, a
+                pandas DataFrame or a pyarrow Table gives the same kind. Columns that the workflow
+                does not read are ignored.
+
+        Raises:
+            NotFittedError: before the fit.
+            ColumnNotFoundError: an input column is missing.
+            ColumnTypeError: an input column's dtype has changed so that values would be lost.
+            DataError: a value that cannot be processed.
+        """
+        schema, bound = self._require_bound()
+        fitted = {column.name: dtype_of(column) for column in schema}
+        found = from_frame(data, fitted=fitted)
+        if found is not None:
+            frame, kind = found
+            plan = self._graph.output(self._conform(frame, schema), bound)
+            with reading():
+                return to_frame(plan, kind)
+        dataset = data if isinstance(data, Dataset) else Dataset(data)
+        plan = self._graph.output(self._conform(dataset.to_lazy(), schema), bound)
+        return Dataset._derived(plan, self.output_schema, dataset.files)
+
+    def fit_transform(self, data: Any) -> Any:
+        """Fit on the data, then transform it."""
+        dataset = Dataset(data) if isinstance(data, (str, os.PathLike, list, tuple)) else data
+        self.fit(dataset)
+        return self.transform(dataset)
+
+    @staticmethod
+    def _conform(frame: pl.LazyFrame, schema: Schema) -> pl.LazyFrame:
+        """Give the columns of `schema` in its dtypes."""
+        with reading():
+            given = frame.collect_schema()
+        columns = []
+        for column in schema:
+            name, wanted = column.name, dtype_of(column)
+            if name not in given:
+                raise ColumnNotFoundError(
+                    f"the data has no column {name!r}, which the workflow was fitted with"
+                    f"{nearest(name, given)}"
+                )
+            if not is_lossless(given[name], wanted):
+                raise ColumnTypeError(
+                    f"column {name!r} has dtype {column_of(name, given[name]).dtype}, the workflow "
+                    f"was fitted with {column.dtype}{' lists' if column.is_list else ''}; cast it "
+                    "before, or fit the workflow again"
+                )
+            expr = pl.col(name)
+            if wanted != pl.Null():
+                expr = expr.cast(wanted)
+            elif given[name].is_float():
+                # Fitted on nulls alone: floats come as they are, and their NaN are nulls.
+                expr = expr.fill_nan(None)
+            columns.append(expr)
+        return frame.select(columns)
+
+    def remove_inputs(self, names: Iterable[str]) -> "Workflow":
+        """Take input columns away, and every column and node that needs them.
+
+        For serving: the label of the training data is not there. Changes this workflow.
+
+        Raises:
+            NotFittedError: before `fit` or `fit_schema`.
+            ColumnNotFoundError: a name that is no input.
+            DataError: nothing would be left.
+        """
+        removed = [names] if isinstance(names, str) else list(names)
+        schema = self.input_schema
+        for name in removed:
+            if name not in schema:
+                raise ColumnNotFoundError(
+                    f"the workflow has no input {name!r}{nearest(name, schema.names)}"
+                )
+        _, bound = self._require_bound()
+        graph = self._graph.without(bound, removed)
+        left = schema.without(removed)
+        self._bound, self._graph, self.output_node = graph.bind(left), graph, None
+        self._input = left
+        self._input = self.input_schema
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted workflow as a directory that appears complete or not at all.
+
+        `workflow.json` holds the graph, the arguments and the schemas, `artifacts/` the tables;
+        nothing is pickled.
+
+        Raises:
+            NotFittedError: before the fit.
+            UnsupportedError: an operator that cannot be saved (a function); says what to use.
+            FileExistsError: `path` is something else than a workflow of ours.
+            OSError: a full disk and the like; what was at `path` stays.
+        """
+        if not self.fitted:
+            raise NotFittedError("the workflow has not been fitted; call fit before save")
+        schema, bound = self._require_bound()
+        save_workflow(path, self._graph, bound, schema)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Workflow":
+        """Read what `save` wrote. Builds registered operator classes only; runs no code of a file.
+
+        Raises:
+            ArtifactMissingError: no complete workflow there.
+            ArtifactVersionError: a newer format, or an operator that is not registered here.
+            ArtifactCorruptError: a file whose size or checksum differs, or wrong contents.
+        """
+        graph, schema = load_workflow(path)
+        workflow = cls.__new__(cls)
+        workflow.output_node = None
+        workflow._graph = graph
+        workflow._input = schema
+        try:
+            workflow._bound = graph.bind(schema)
+        except DataError as error:
+            raise ArtifactCorruptError(
+                f"{path}: the graph does not fit its schema: {error}"
+            ) from error
+        return workflow
+
+    def __repr__(self) -> str:
+        names = " -> ".join(step.name for step in self._graph.steps)
+        return f"Workflow({'fitted' if self.fitted else 'not fitted'}: {names})"
