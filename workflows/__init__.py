@@ -1,0 +1,1 @@
+"""Composition: recipes, command line, scoring of raw rows."""

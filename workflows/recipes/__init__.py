@@ -1,0 +1,1 @@
+"""End-to-end jobs, each a list of stages in a run directory."""
