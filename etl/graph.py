@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -91,6 +91,16 @@ class Graph:
                 )
             )
         return cls(steps)
+
+    def copied(self) -> "Graph":
+        """Give the graph with its own copies of the operators, to be fitted."""
+        return Graph([replace(step, operator=copy.copy(step.operator)) for step in self.steps])
+
+    def input_schema(self, bound: Sequence[BoundStep], schema: Schema) -> Schema:
+        """Give the columns of `schema` that some step selects, in the order of `schema`."""
+        selects = (i for i, step in enumerate(self.steps) if step.kind == "select")
+        needed = {name for i in selects for name in bound[i].outputs.names}
+        return schema.select([name for name in schema.names if name in needed])
 
     def stat_steps(self) -> list[int]:
         """Give the indices of the steps that learn from data."""

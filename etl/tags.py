@@ -60,7 +60,7 @@ def normalize_tags(tags: Iterable[str]) -> frozenset[str]:
     Raises:
         TypeError: `tags` is one string, or holds something that is not a string.
 
-    >>> sorted(normalize_tags(["user_id", "mine"]))
+    >>> sorted(map(str, normalize_tags(["user_id", "mine"])))
     ['id', 'mine', 'user']
     """
     if isinstance(tags, str):

@@ -64,10 +64,7 @@ class Workflow:
         Raises:
             NotFittedError: before `fit` or `fit_schema`.
         """
-        schema, bound = self._require_bound()
-        selects = (i for i, step in enumerate(self._graph.steps) if step.kind == "select")
-        needed = {name for i in selects for name in bound[i].outputs.names}
-        return schema.select([name for name in schema.names if name in needed])
+        return self._require_bound()[0]
 
     @property
     def output_schema(self) -> Schema:
@@ -86,8 +83,7 @@ class Workflow:
             ColumnTypeError: a column whose dtype an operator cannot use.
         """
         self._bound = self._graph.bind(schema)
-        self._input = schema
-        self._input = self.input_schema
+        self._input = self._graph.input_schema(self._bound, schema)
         return self
 
     def fit(self, data: Any) -> "Workflow":
@@ -103,10 +99,12 @@ class Workflow:
             DataError: no rows; a damaged file (named).
         """
         dataset = data if isinstance(data, Dataset) else Dataset(data)
-        self.fit_schema(dataset.schema)
-        schema, _ = self._require_bound()
+        # Fitted on a copy: after an error this workflow is what it was before.
+        graph = self._graph.copied()
+        schema = graph.input_schema(graph.bind(dataset.schema), dataset.schema)
         parts = [self._conform(part, schema) for part in dataset.parts()]
-        self._bound = fit_graph(self._graph, parts, schema, files=dataset.files)
+        bound = fit_graph(graph, parts, schema, files=dataset.files)
+        self._graph, self._bound, self._input = graph, bound, schema
         return self
 
     def transform(self, data: Any) -> Any:
@@ -190,8 +188,7 @@ class Workflow:
         graph = self._graph.without(bound, removed)
         left = schema.without(removed)
         self._bound, self._graph, self.output_node = graph.bind(left), graph, None
-        self._input = left
-        self._input = self.input_schema
+        self._input = graph.input_schema(self._bound, left)
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:

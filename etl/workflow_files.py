@@ -2,7 +2,7 @@
 
 workflow.json                  format version, graph, arguments, schemas, content hash
 artifacts/<step>/<key>.parquet tables: vocabularies, external tables
-manifest.json                  sizes and checksums, last
+_manifest.json                  sizes and checksums, last
 """
 
 import hashlib
@@ -131,7 +131,7 @@ def load_workflow(path: str | os.PathLike[str]) -> tuple[Graph, Schema]:
         for item in content["steps"]:
             tables = _tables(root, str(item["name"]), list(manifest.files))
             steps.append(_step(item, len(steps), tables))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, PolarsError) as error:
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactCorruptError(f"{file} is not a workflow ({error!r})") from error

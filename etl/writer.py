@@ -5,7 +5,7 @@ schema.json              ours (`Schema`)
 _metadata                the parts' parquet footers in one
 _file_list.txt           the number of parts, then one name a line
 .merlin/schema.json, schema.pbtxt    the schema as Merlin's tools read it
-manifest.json            sizes and checksums, last
+_manifest.json            sizes and checksums, last
 """
 
 import os

@@ -3,7 +3,7 @@
     model.json              config of the Keras model, steps of the tables, states of random generators
     dense.weights.h5        dense variables and the Keras optimizer's, as Keras saves them
     tables/<layer>/<table>/rows_000000.npz ...
-    manifest.json           sizes and checksums
+    _manifest.json           sizes and checksums
 
 A directory without its manifest is an interrupted save and is ignored. Loading executes nothing
 that the files contain (see `safe_config`).

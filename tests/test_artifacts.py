@@ -69,10 +69,10 @@ def test_an_error_while_writing_changes_nothing(tmp_path: Path, before: bool) ->
 def test_what_is_not_ours_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "letter.txt").write_text("dear")
-    with pytest.raises(FileExistsError, match=r"holds no manifest\.json"):
+    with pytest.raises(FileExistsError, match=r"holds no _manifest\.json"):
         save(tmp_path / "x")
     (tmp_path / "file").write_text("dear")
-    with pytest.raises(FileExistsError, match=r"holds no manifest\.json"):
+    with pytest.raises(FileExistsError, match=r"holds no _manifest\.json"):
         save(tmp_path / "file")
     assert (tmp_path / "x" / "letter.txt").read_text() == "dear"
     assert (tmp_path / "file").read_text() == "dear"

@@ -1,10 +1,8 @@
 """Cast: another dtype."""
 
 import polars as pl
-from polars.exceptions import PolarsError
 
 from emberline.etl.dtypes import dtype_of, parse_dtype
-from emberline.etl.errors import ColumnTypeError
 from emberline.etl.operator import Operator
 from emberline.etl.registry import register_operator
 from emberline.etl.selection import Selection
@@ -16,7 +14,8 @@ __all__ = ["Cast"]
 class Cast(Operator):
     """Convert the columns (the leaves of list columns) to a dtype.
 
-    A value that the dtype cannot hold is an error when the data is read; fractions are cut off.
+    A value that the dtype cannot hold, or a conversion that does not exist, is an error when the
+    data is read; fractions are cut off.
     """
 
     def __init__(self, dtype: str) -> None:
@@ -27,17 +26,6 @@ class Cast(Operator):
         """
         self._dtype = parse_dtype(dtype, column="Cast")
         self.dtype = dtype
-
-    def check(self, selection: Selection) -> None:
-        """Refuse conversions that do not exist."""
-        schema = {column.name: dtype_of(column) for column in selection.schema}
-        for name in schema:
-            try:
-                pl.LazyFrame(schema=schema).select(self._cast(name, selection)).collect()
-            except PolarsError as error:
-                raise ColumnTypeError(
-                    f"Cast: column {name!r} cannot become {self.dtype}: {error}"
-                ) from error
 
     def _cast(self, name: str, selection: Selection) -> pl.Expr:
         column = selection.schema[name]

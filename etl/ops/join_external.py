@@ -153,4 +153,4 @@ class JoinExternal(Operator):
             raise ArtifactCorruptError("JoinExternal: the external table or its schema is missing")
         rest = {name: value for name, value in arguments.items() if name != "schema"}
         table = Dataset(artifacts["external"], schema=Schema.from_dict(arguments["schema"]))
-        return super().restore({"df_ext": table, **rest}, {})
+        return super().restore({**rest, "df_ext": table}, {})

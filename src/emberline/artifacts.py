@@ -1,7 +1,7 @@
 """Directories that are complete or absent (standard library only).
 
 Data sets, workflows, models and checkpoints are all directories. One rule serves them all: the
-files are written under a temporary name beside the target, `manifest.json` (kind, format
+files are written under a temporary name beside the target, `_manifest.json` (kind, format
 version, size and SHA-256 of every file) comes last, then one rename makes the directory
 appear. A directory without a manifest is an interrupted save and is never read.
 
@@ -25,7 +25,7 @@ from emberline.errors import ArtifactCorruptError, ArtifactMissingError, Artifac
 
 __all__ = ["MANIFEST", "Manifest", "Staging", "open_directory", "recover", "write_directory"]
 
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)

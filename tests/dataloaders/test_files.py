@@ -114,7 +114,7 @@ def test_damaged_datasets(write_files: WriteFiles, tmp_path: Path) -> None:
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(ArtifactCorruptError, match=r"part_0.parquet has \d+ bytes, the manifest"):
         Loader(path, 2)
-    (path / "manifest.json").unlink()
+    (path / "_manifest.json").unlink()
     with pytest.raises(ArtifactMissingError, match=r"no complete dataset at .*interrupted save"):
         Loader(path, 2)
     with write_directory(tmp_path / "model", kind="model", version=1) as staging:

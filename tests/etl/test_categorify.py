@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -48,7 +49,7 @@ SCALARS = {
 
 
 @st.composite
-def columns(draw: st.DrawFn) -> tuple[pl.Series, pl.Series, dict[str, int]]:
+def columns(draw: st.DrawFn) -> tuple[pl.Series, pl.Series, dict[str, Any]]:
     dtype = draw(st.sampled_from(list(SCALARS)))
     leaf = st.none() | SCALARS[dtype]
     is_list = draw(st.booleans())
@@ -63,7 +64,7 @@ def columns(draw: st.DrawFn) -> tuple[pl.Series, pl.Series, dict[str, int]]:
 @given(columns(), st.booleans())
 @settings(max_examples=150)
 def test_equals_the_reference(
-    case: tuple[pl.Series, pl.Series, dict[str, int]], joined: bool
+    case: tuple[pl.Series, pl.Series, dict[str, Any]], joined: bool
 ) -> None:
     fit, other, arguments = case
     workflow = nvt.Workflow(["x"] >> ops.Categorify(**arguments)).fit(fit.to_frame())
@@ -227,6 +228,11 @@ def test_ids_must_fit_their_dtype() -> None:
         nvt.Workflow(["x"] >> ops.Categorify(dtype="int8")).fit(frame)
     out = nvt.Workflow(["x"] >> ops.Categorify(dtype="int8")).fit_transform(frame.head(125))
     assert out["x"].max() == 127
+
+
+@pytest.mark.parametrize("dtype", ["int32", np.int32, np.dtype("int32"), pl.Int32, pl.Int32()])
+def test_spellings_of_the_dtype(dtype: Any) -> None:
+    assert ops.Categorify(dtype=dtype).dtype == "int32"
 
 
 def test_embedding_sizes_need_sizes() -> None:

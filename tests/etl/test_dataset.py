@@ -1,5 +1,6 @@
 """Reading: what is accepted, what is refused, and who is named."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def test_sources(tmp_path: Path, kind: str) -> None:
         FRAME[i : i + 1].write_parquet(tmp_path / f"part_{i + 8}.parquet")
     (tmp_path / "README.txt").write_text("not data")
     FRAME.write_parquet(tmp_path / "whole.pq")
-    source: Any = {
+    makers: dict[str, Callable[[], Any]] = {
         "polars": lambda: FRAME,
         "lazy": FRAME.lazy,
         "arrow": FRAME.to_arrow,
@@ -36,8 +37,8 @@ def test_sources(tmp_path: Path, kind: str) -> None:
         "directory": lambda: tmp_path,
         "glob": lambda: str(tmp_path / "part_*.parquet"),
         "list": lambda: [tmp_path / f"part_{i}.parquet" for i in (8, 9, 10)],
-    }[kind]()
-    data = nvt.Dataset(source)
+    }
+    data = nvt.Dataset(makers[kind]())
     assert data.schema == Schema([ColumnSchema("a"), ColumnSchema("b", "string")])
     assert data.num_rows == len(data) == 3
     assert data.head(1).rows() == [(1, "x")]
@@ -104,8 +105,9 @@ def test_dtypes_in_the_schema() -> None:
 def test_no_source(tmp_path: Path, make: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         nvt.Dataset(make(tmp_path))
+    engine: Any = "avro"
     with pytest.raises(DataError, match="engine must be 'parquet', 'csv' or None"):
-        nvt.Dataset(FRAME, *["avro"])
+        nvt.Dataset(FRAME, engine=engine)
 
 
 def test_empty_truncated_and_foreign_files_are_named(tmp_path: Path) -> None:

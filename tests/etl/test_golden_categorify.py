@@ -207,7 +207,14 @@ def fit(frame: pl.DataFrame, columns: list[Any], arguments: dict[str, Any]) -> n
 
 
 def test_every_categorify_case_is_accounted_for() -> None:
-    tables = [SAME, REFUSED, DIFFERENT, RETYPED, UNSUPPORTED, dict.fromkeys(ELSEWHERE)]
+    tables: list[dict[str, Any]] = [
+        SAME,
+        REFUSED,
+        DIFFERENT,
+        RETYPED,
+        UNSUPPORTED,
+        dict.fromkeys(ELSEWHERE),
+    ]
     listed = [name for table in tables for name in table]
     cases = [name for name in GOLDEN if not name.startswith("op_") and name != "loader"]
     assert sorted(listed) == sorted(cases)

@@ -80,7 +80,7 @@ def test_one_pass_per_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     twice = ["userId"] >> ops.Categorify() >> ops.Categorify()
     calls.clear()
     nvt.Workflow(twice).fit(RATINGS)
-    assert calls == [2, 1]
+    assert calls == [2, 2]
 
 
 def test_a_phase_reads_its_source_once() -> None:
@@ -95,12 +95,35 @@ def test_a_phase_reads_its_source_once() -> None:
     assert sum(reads) == RATINGS.height
 
 
+def test_parts_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.concat([RATINGS] * 5)
+    for i in range(2):
+        frame[i * 10 : i * 15 + 10].write_parquet(tmp_path / f"{i}.parquet", row_group_size=4)
+    whole = movielens().fit_transform(frame)
+    data = nvt.Dataset(tmp_path)
+    parts = data.parts(3)
+    assert len(parts) == 9
+    assert pl.concat([part.collect() for part in parts]).equals(frame)
+    monkeypatch.setattr(nvt.Dataset.parts, "__defaults__", (3,))
+    assert movielens().fit_transform(data).to_polars().equals(whole)
+
+
 def test_fit_again_forgets() -> None:
     workflow = nvt.Workflow(["x"] >> ops.Categorify())
     workflow.fit(pl.DataFrame({"x": ["a", "b"]}))
     workflow.fit(pl.DataFrame({"x": [5]}))
     assert workflow.transform(pl.DataFrame({"x": [5, 6]}))["x"].to_list() == [3, 2]
     assert nvt.get_embedding_sizes(workflow) == {"x": (4, 16)}
+
+
+def test_a_failed_fit_changes_nothing() -> None:
+    workflow = movielens().fit(RATINGS)
+    schema = workflow.output_schema
+    for bad in (RATINGS.clear(), RATINGS.drop("userId"), RATINGS.cast({"movieId": pl.String})):
+        with pytest.raises(DataError, match=r"no rows|'userId'|'movieId'"):
+            workflow.fit(bad)
+        assert workflow.output_schema == schema
+        assert workflow.transform(RATINGS).to_dict(as_series=False) == EXPECTED
 
 
 def test_schema_without_data() -> None:
@@ -252,7 +275,9 @@ def test_real_movielens(tmp_path: Path) -> None:
     ratings = nvt.Dataset(data / "ratings.csv")
     written = workflow.fit_transform(ratings).to_parquet(tmp_path / "out", output_files=2)
     assert written.num_rows == 100_836
-    single, multi = nvt.get_embedding_sizes(workflow)
+    sizes = nvt.get_embedding_sizes(workflow)
+    assert isinstance(sizes, tuple)
+    single, multi = sizes
     # 610 users, 9,724 rated movies, 19 genres and "(no genres listed)", and three reserved ids.
     assert {name: size[0] for name, size in single.items()} == {"userId": 613, "movieId": 9727}
     assert multi["genres"][0] == 23

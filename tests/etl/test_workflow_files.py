@@ -191,6 +191,11 @@ FORGERIES: dict[str, tuple[Any, type[Exception], str]] = {
         ArtifactCorruptError,
         "external table or its schema is missing",
     ),
+    "table from elsewhere": (
+        lambda c: step(c, "JoinExternal")["arguments"].update(df_ext="absent.parquet", on="x"),
+        ArtifactCorruptError,
+        "no column 'x'",
+    ),
     "parent after child": (
         lambda c: step(c, "Clip").update(parents=[99]),
         ArtifactCorruptError,

@@ -176,7 +176,7 @@ def copy(saved: Path, tmp_path: Path) -> Path:
 
 
 def test_a_flipped_bit_anywhere_is_noticed(copy: Path) -> None:
-    files = [p for p in copy.rglob("*") if p.is_file() and p.name != "manifest.json"]
+    files = [p for p in copy.rglob("*") if p.is_file() and p.name != "_manifest.json"]
     assert len(files) == 4
     for file in files:
         good = file.read_bytes()
@@ -190,7 +190,7 @@ def test_a_flipped_bit_anywhere_is_noticed(copy: Path) -> None:
 def test_missing_newer_and_interrupted_models_are_refused(copy: Path) -> None:
     with pytest.raises(ArtifactMissingError, match="no model at"):
         load_model(copy.parent / "none")
-    manifest = copy / "manifest.json"
+    manifest = copy / "_manifest.json"
     raw = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**raw, "version": 99}))
     with pytest.raises(ArtifactVersionError, match="version 99 is newer than 1"):
@@ -226,7 +226,7 @@ def planted(path: Path, change: Any) -> Path:
     target = path.parent / "planted"
     with write_directory(target, kind="model", version=1) as staging:
         shutil.copytree(path, staging.path, dirs_exist_ok=True)
-        (staging.path / "manifest.json").unlink()
+        (staging.path / "_manifest.json").unlink()
         (staging.path / "model.json").write_text(json.dumps(config))
     return target
 
@@ -287,7 +287,7 @@ def test_a_table_file_without_an_array_is_named(copy: Path) -> None:
     target = copy.parent / "planted"
     with write_directory(target, kind="model", version=1) as staging:
         shutil.copytree(copy, staging.path, dirs_exist_ok=True)
-        (staging.path / "manifest.json").unlink()
+        (staging.path / "_manifest.json").unlink()
         file = staging.path / "tables/embeddings/userId/rows_000000.npz"
         with file.open("wb") as out:
             np.savez(out, keys=np.array([1]))

@@ -1,16 +1,20 @@
 """The command line: version, help, one-line errors, small commands."""
 
+import contextlib
+import io
 import json
 import os
 import pty
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import polars as pl
 import pytest
 
 import emberline
+from emberline.workflows.cli import main
 
 EMBERLINE = [sys.executable, "-m", "emberline.workflows.cli"]
 
@@ -18,9 +22,26 @@ MOVIES = "movieId,title,genres\n1,One (1990),Drama\n2,Two (1991),Comedy|Drama\n"
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*EMBERLINE, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    """Run the command in this process: a new one would import TensorFlow each time."""
+    out, err = io.StringIO(), io.StringIO()
+    command = ["emberline", *map(str, arguments)]
+    with (
+        mock.patch.object(sys, "argv", command),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
+
+
+def run_alone(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, as a user does."""
+    command = [*EMBERLINE, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def folder(path: Path, ratings: str, movies: str = MOVIES) -> Path:
@@ -40,7 +61,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None
 
 
 def test_version_and_help() -> None:
-    assert run("--version").stdout == f"emberline {emberline.__version__}\n"
+    assert run_alone("--version").stdout == f"emberline {emberline.__version__}\n"
     shown = run("--help").stdout
     for command in ("demo", "data", "etl", "train", "evaluate", "predict"):
         assert command in shown
@@ -56,9 +77,9 @@ def test_usage_errors_have_code_2() -> None:
 
 def test_missing_data_is_one_line_and_debug_shows_the_traceback(tmp_path: Path) -> None:
     arguments = ["demo", "--data", tmp_path / "nowhere", "--out", tmp_path / "run"]
-    assert_one_line(run(*arguments), "nowhere")
+    assert_one_line(run_alone(*arguments), "nowhere")
     for place in (0, 3):
-        debug = run(*arguments[:place], "--debug", *arguments[place:])
+        debug = run_alone(*arguments[:place], "--debug", *arguments[place:])
         assert debug.returncode != 0
         assert "Traceback" in debug.stderr
         assert "nowhere" in debug.stderr

@@ -63,7 +63,7 @@ def test_equal_times_are_split_the_same_in_any_row_order() -> None:
 def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """Run the whole job on a small generated set."""
     root = tmp_path_factory.mktemp("job")
-    SyntheticMovieLens(rows=30_000, seed=1).write(root / "data", format="csv")
+    SyntheticMovieLens(rows=30_000, movies=2500, seed=1).write(root / "data", format="csv")
     emberline("demo", "--data", root / "data", "--out", root / "run", "--json", root / "r.json")
     return root / "run", json.loads((root / "r.json").read_text())
 
@@ -185,7 +185,7 @@ def test_killed_after_an_epoch_training_continues_with_the_next(
     other = run.parent / "epochs"
     emberline("etl", "movielens", "--data", run.parent / "data", "--out", other)
     with subprocess.Popen([*EMBERLINE, "train", str(other)], stderr=subprocess.DEVNULL) as child:
-        wait_for(lambda: (other / "checkpoint" / "manifest.json").exists())
+        wait_for(lambda: (other / "checkpoint" / "_manifest.json").exists())
         os.kill(child.pid, signal.SIGKILL)
     done = emberline("train", other)
     assert "epoch 1/" not in done.stderr

@@ -61,7 +61,7 @@ def test_a_stage_replaced_by_hand_or_gone_is_redone(tmp_path: Path) -> None:
     (tmp_path / "stages" / "one.json").write_text("{")  # not JSON: as if never finished
     assert run.finished("one", {}) is None
     assert not run.stage("one", {}, worker(calls)).reused
-    (tmp_path / "one" / "manifest.json").unlink()
+    (tmp_path / "one" / "_manifest.json").unlink()
     assert run.finished("one", {}) is None
 
 

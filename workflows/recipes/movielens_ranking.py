@@ -115,7 +115,7 @@ class RankingJob:
             train.write_parquet(staging.path / "train.parquet")
             valid.write_parquet(staging.path / "valid.parquet")
         return {
-            "source": movielens.name,
+            "source": "generated" if (data / "planted.json").is_file() else movielens.name,
             "data": str(data),
             "rows": {
                 "ratings": train.height + valid.height,

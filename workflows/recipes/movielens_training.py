@@ -72,7 +72,9 @@ def train_model(
             callback = keras.callbacks.LambdaCallback(
                 on_train_batch_end=lambda batch, logs, update=update: update(batch + 1, len(loader))
             )
-            fitted = model.fit(loader.as_keras(), epochs=1, verbose=0, callbacks=[callback])
+            fitted = model.fit(
+                loader.as_keras(), epochs=1, shuffle=False, verbose=0, callbacks=[callback]
+            )
         history.append({name: float(values[-1]) for name, values in fitted.history.items()})
         reporter.say(f"  epoch {epoch + 1}/{config.epochs}: loss {history[-1]['loss']:.4f}")
         save_model(model, checkpoint, info={"inputs": fingerprint(inputs), "history": history})
