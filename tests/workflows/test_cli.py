@@ -151,7 +151,10 @@ def test_generated_data_can_be_described_and_encoded(tmp_path: Path) -> None:
 def test_a_terminal_gets_a_progress_bar_and_a_pipe_gets_lines(tmp_path: Path) -> None:
     command = [*EMBERLINE, "data", "movielens", str(tmp_path / "ml"), "--rows", "300000"]
     main, terminal = pty.openpty()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal) as child:
+    environment = {**os.environ, "TERM": "xterm"}  # a dumb terminal gets lines too
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=terminal, env=environment
+    ) as child:
         os.close(terminal)
         shown = b""
         while True:
