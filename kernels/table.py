@@ -1,9 +1,10 @@
 """The embedding hash table: any int64 key -> a row of weights and optimizer states."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +32,7 @@ Integers = NDArray[np.int64]
 
 _SGD = SGD(learning_rate=0.01)  # immutable, so that sharing the default is safe
 _UNIFORM = Uniform(low=-0.05, high=0.05)
+MAX_THREADS = 256
 _COMBINERS = {"sum": 0, "mean": 1, "sqrtn": 2}
 
 
@@ -51,6 +53,8 @@ class HashTable:
         capacity: keys to reserve memory for; a hint, the table grows beyond it.
         max_rows: `TableFullError` beyond, at most 2^32 - 2.
         device: "cpu", or "auto", which is "cpu" now.
+        threads: of the CPU table, 1 to 256; "auto" is as many as this process may use. No result
+            depends on it, and small batches stay on the calling thread.
 
     Raises:
         ConfigError: a setting out of range.
@@ -79,7 +83,9 @@ class HashTable:
         capacity: int = 0,
         max_rows: int = MAX_ROWS,
         device: str = "auto",
+        threads: int | Literal["auto"] = "auto",
         _hash_bits: int = 64,
+        _grain: int = 1024,
     ) -> None:
         self._settings = TableSettings(
             dim=dim,
@@ -90,6 +96,7 @@ class HashTable:
             max_rows=max_rows,
         )
         self._device = _resolve_device(device, name)
+        self._threads = _resolve_threads(threads, name)
         self._dim = int(dim)
         self._table = _cpu.Table(
             name,
@@ -104,6 +111,8 @@ class HashTable:
             int(seed),
             int(max_rows),
             _hash_bits,  # below 64 only in tests: keeps that many bits, so that keys collide
+            self._threads,
+            _grain,  # the fewest keys of a thread's part; small in tests, so that they use threads
         )
         self.reserve(capacity)
 
@@ -141,6 +150,11 @@ class HashTable:
     def device(self) -> str:
         """Where the rows are: "cpu"."""
         return self._device
+
+    @property
+    def threads(self) -> int:
+        """The most threads that a call uses."""
+        return self._threads
 
     @property
     def size(self) -> int:
@@ -449,7 +463,12 @@ class HashTable:
 
     @classmethod
     def from_config(
-        cls, config: Mapping[str, Any], *, capacity: int = 0, device: str = "auto"
+        cls,
+        config: Mapping[str, Any],
+        *,
+        capacity: int = 0,
+        device: str = "auto",
+        threads: int | Literal["auto"] = "auto",
     ) -> "HashTable":
         """Make an empty table from what `config` gave; only `dim` is required.
 
@@ -458,7 +477,7 @@ class HashTable:
         """
         settings = TableSettings.from_dict(config)
         values = {f.name: getattr(settings, f.name) for f in fields(settings)}
-        return cls(**values, capacity=capacity, device=device)
+        return cls(**values, capacity=capacity, device=device, threads=threads)
 
     def _state_matrix(self, states: Floats, count: int) -> Floats:
         columns = self._settings.optimizer.state_floats(self._dim)
@@ -475,6 +494,15 @@ def _resolve_device(device: str, name: str) -> str:
         known = ("auto", "cpu", "gpu")
         raise DeviceError(f"table {name!r}: unknown device {device!r}{nearest(str(device), known)}")
     return "cpu"
+
+
+def _resolve_threads(threads: object, name: str) -> int:
+    if threads == "auto":
+        affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+        usable = len(affinity(0)) if affinity else os.cpu_count() or 1
+        return min(usable, MAX_THREADS)
+    require_integer(name, "threads", threads, 1, MAX_THREADS)
+    return int(cast(int, threads))
 
 
 def _shorten(array: NDArray[Any], count: int) -> NDArray[Any]:

@@ -49,13 +49,13 @@ class PyTable {
  public:
   PyTable(std::string name, i64 dim, int optimizer, float learning_rate, float initial_state,
           float epsilon, int initializer, float offset, float scale, u64 seed, i64 max_rows,
-          int hash_bits)
+          int hash_bits, int threads, i64 grain)
       : dim_(dim),
         state_floats_(optimizer_state_floats(static_cast<OptimizerKind>(optimizer), dim)),
         table_({std::move(name), dim,
                 {static_cast<OptimizerKind>(optimizer), learning_rate, initial_state, epsilon},
                 {static_cast<InitializerKind>(initializer), offset, scale}, seed, max_rows,
-                hash_bits >= 64 ? ~u64{0} : (u64{1} << hash_bits) - 1}) {}
+                hash_bits >= 64 ? ~u64{0} : (u64{1} << hash_bits) - 1, threads, grain}) {}
 
   i64 size() const { return table_.size(); }
   i64 row_limit() const { return table_.row_limit(); }
@@ -176,9 +176,11 @@ NB_MODULE(_cpu, m) {
   });
   using Release = nb::call_guard<nb::gil_scoped_release>;
   nb::class_<PyTable>(m, "Table")
-      .def(nb::init<std::string, i64, int, float, float, float, int, float, float, u64, i64, int>(),
+      .def(nb::init<std::string, i64, int, float, float, float, int, float, float, u64, i64, int,
+                    int, i64>(),
            "name"_a, "dim"_a, "optimizer"_a, "learning_rate"_a, "initial_state"_a, "epsilon"_a,
-           "initializer"_a, "offset"_a, "scale"_a, "seed"_a, "max_rows"_a, "hash_bits"_a)
+           "initializer"_a, "offset"_a, "scale"_a, "seed"_a, "max_rows"_a, "hash_bits"_a,
+           "threads"_a, "grain"_a)
       .def("size", &PyTable::size, Release())
       .def("row_limit", &PyTable::row_limit, Release())
       .def("reserve", &PyTable::reserve, Release(), "keys"_a)

@@ -11,6 +11,8 @@
 #include <new>
 #include <utility>
 
+#include "platform.cuh"
+
 namespace emberline {
 
 class Pages {
@@ -57,6 +59,37 @@ class Pages {
 
   unsigned char* data_ = nullptr;
   std::size_t size_ = 0;
+};
+
+// Work space above this is given back after a call: one huge batch must not double a table's size
+// for good.
+constexpr i64 kKeptScratchBytes = i64{32} << 20;
+
+// Work space for plain values, kept between calls. What a larger `ensure` returns is undefined;
+// std::vector would write zeros first, on the calling thread and on small pages.
+template <class T>
+class Scratch {
+ public:
+  // Room for `count` values. Throws std::bad_alloc, and then keeps what it had.
+  T* ensure(i64 count) {
+    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+    if (bytes > pages_.size()) {
+      Pages larger(bytes + bytes / 8);
+      pages_ = std::move(larger);
+    }
+    return data();
+  }
+
+  // Give the memory back if it is more than `bytes`.
+  void trim(i64 bytes) {
+    if (static_cast<i64>(pages_.size()) > bytes) pages_ = Pages();
+  }
+
+  T* data() const { return reinterpret_cast<T*>(pages_.data()); }
+  i64 memory_bytes() const { return static_cast<i64>(pages_.size()); }
+
+ private:
+  Pages pages_;
 };
 
 }  // namespace emberline

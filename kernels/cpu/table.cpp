@@ -21,6 +21,7 @@ u64 chunks_for(i64 keys) {
 
 Table::Table(TableConfig config)
     : config_(std::move(config)),
+      threads_(config_.threads, config_.grain),
       layout_(make_row_layout(config_.dim,
                               optimizer_state_floats(config_.optimizer.kind, config_.dim),
                               kSlabBytes)),
@@ -46,10 +47,9 @@ MemoryUsage Table::memory_usage() const {
                    static_cast<i64>(free_.capacity() * 4);
   for (const Pages& extent : extents_) usage.rows += static_cast<i64>(extent.size());
   usage.rows -= slab_rows * kMetadataBytes;
-  usage.scratch = distinct_.memory_bytes();
-  usage.scratch += static_cast<i64>(sum_scratch_.capacity() + positions_scratch_.capacity()) * 4;
-  usage.scratch += static_cast<i64>(rows_scratch_.capacity() + order_scratch_[0].capacity() +
-                                    order_scratch_[1].capacity()) * 8;
+  usage.scratch = distinct_.memory_bytes() + sum_scratch_.memory_bytes() +
+                  positions_scratch_.memory_bytes() + rows_scratch_.memory_bytes() +
+                  order_scratch_[0].memory_bytes() + order_scratch_[1].memory_bytes();
   return usage;
 }
 
@@ -122,20 +122,61 @@ void Table::ensure_slabs(i64 row_count) {
   extents_.push_back(std::move(extent));
 }
 
-// A new index from the rows' keys, in row order; the rows stay where they are.
+// A new index from the old one; the rows stay where they are.
+//
+// Chunk counts are powers of two, so the keys of the chunks that are equal modulo the smaller
+// count belong to chunks of the same class again: a class is read and written in a row by one
+// thread, without random accesses. Only keys that were displaced from their class (or that a
+// smaller index displaces now) are left over; they follow by class of their home chunk, and the
+// few that remain one by one. The order is the index's own, whatever the threads.
 void Table::rebuild_index(u64 chunk_count) {
+  struct Displaced {
+    i64 key;
+    u32 row;
+  };
   Pages pages(chunk_count * sizeof(Chunk));
   const IndexView fresh{reinterpret_cast<Chunk*>(pages.data()), chunk_count - 1,
                         config_.hash_mask};
-  const RowsView rows = this->rows();
-  constexpr i64 kAhead = 24;
-  for (i64 row = 0; row < row_limit_; ++row) {
-    if (row + kAhead < row_limit_) {
-      index_prefetch(fresh, hash(row_key(rows, static_cast<u32>(row + kAhead))));
+  const IndexView old = this->index();
+  const u64 classes = std::min(chunk_count, chunk_count_);
+  const i64 parts = threads_.parts(static_cast<i64>(classes));
+  std::vector<std::vector<Displaced>> displaced(static_cast<std::size_t>(parts));
+  threads_.run_ranges(static_cast<i64>(classes), [&](i64 begin, i64 end, i64 part) {
+    for (i64 at = begin; at < end; ++at) {
+      for (u64 from = static_cast<u64>(at); from < chunk_count_; from += classes) {
+        const Chunk& chunk = old.chunks[from];
+        for (int slot = 0; slot < kSlots; ++slot) {
+          if (chunk.tag[slot] <= kTombstone) continue;
+          const i64 key = chunk.key[slot];
+          const u64 key_hash = hash(key);
+          if ((key_hash & (classes - 1)) == static_cast<u64>(at) &&
+              index_insert_home(fresh, key, key_hash, chunk.row[slot]) != SlotUse::full) {
+            continue;
+          }
+          displaced[static_cast<std::size_t>(part)].push_back({key, chunk.row[slot]});
+        }
+      }
     }
-    if (!is_live(static_cast<u64>(row))) continue;
-    const i64 key = row_key(rows, static_cast<u32>(row));
-    index_insert_absent(fresh, key, hash(key), static_cast<u32>(row));
+  });
+  std::vector<Displaced> rest;
+  for (const std::vector<Displaced>& list : displaced) {
+    rest.insert(rest.end(), list.begin(), list.end());
+  }
+  std::vector<u8> placed(rest.size());
+  // Every group reads the whole list, so there is one for each thread and no more.
+  const i64 groups = std::min<i64>(threads_.parts(static_cast<i64>(rest.size())),
+                                   threads_.count());
+  threads_.run(groups, [&](i64 group, int) {
+    for (std::size_t i = 0; i < rest.size(); ++i) {
+      const u64 key_hash = hash(rest[i].key);
+      const u64 home = key_hash & (chunk_count - 1);
+      if (static_cast<i64>(home % static_cast<u64>(groups)) != group) continue;
+      placed[i] =
+          index_insert_home(fresh, rest[i].key, key_hash, rest[i].row) != SlotUse::full;
+    }
+  });
+  for (std::size_t i = 0; i < rest.size(); ++i) {
+    if (placed[i] == 0) index_insert_absent(fresh, rest[i].key, hash(rest[i].key), rest[i].row);
   }
   index_pages_ = std::move(pages);
   chunk_count_ = chunk_count;
@@ -156,36 +197,16 @@ void Table::initialize_weights(i64 key, float* weights) const {
   }
 }
 
-void Table::initialize_row(u32 row, i64 key) {
+// All but the live bit, which rows of one word share.
+void Table::initialize_row(u32 row, i64 key, NewWeights weights) {
   const RowsView rows = this->rows();
-  initialize_weights(key, row_weights(rows, row));
+  if (weights == NewWeights::initial) initialize_weights(key, row_weights(rows, row));
   float* states = row_states(rows, row);
   std::fill(states, states + layout_.state_floats, config_.optimizer.initial_state);
   row_key(rows, row) = key;
   row_frequency(rows, row) = 0;
   row_last_step(rows, row) = 0;
   row_version(rows, row) = version_;
-  live_[row / 64] |= u64{1} << (row % 64);
-}
-
-// Insert absent, distinct keys after `ensure_room`; nothing here can fail.
-void Table::insert_new(const std::vector<i64>& keys) {
-  const IndexView index = this->index();
-  constexpr i64 kAhead = 16;
-  const i64 count = static_cast<i64>(keys.size());
-  for (i64 rank = 0; rank < count; ++rank) {
-    if (rank + kAhead < count) {
-      index_prefetch(index, hash(keys[static_cast<std::size_t>(rank + kAhead)]));
-    }
-    const i64 key = keys[static_cast<std::size_t>(rank)];
-    const u32 row = new_row(rank);
-    initialize_row(row, key);
-    if (index_insert_absent(index, key, hash(key), row) == SlotUse::tombstone) --tombstones_;
-  }
-  const i64 reused = std::min(count, static_cast<i64>(free_.size()));
-  free_.resize(free_.size() - static_cast<std::size_t>(reused));
-  row_limit_ += count - reused;
-  size_ += count;
 }
 
 }  // namespace emberline

@@ -13,6 +13,7 @@
 #include "pages.hpp"
 #include "rows.cuh"
 #include "segments.cuh"
+#include "threads.hpp"
 
 namespace emberline {
 
@@ -24,6 +25,8 @@ struct TableConfig {
   u64 seed;
   i64 max_rows;
   u64 hash_mask;
+  int threads = 1;
+  i64 grain = 1024;  // the fewest keys or rows of a thread's part; small in tests only
 };
 
 struct MemoryUsage {
@@ -63,6 +66,9 @@ struct RangeInput {
   const u32* frequency;
   const u32* last_step;
 };
+
+// How the weights of a new row start; `unset` where the caller writes them anyway.
+enum class NewWeights { initial, unset };
 
 // Every public method takes the mutex, so one runs at a time. Methods that can fail do so before
 // they change anything that a caller can see.
@@ -107,21 +113,32 @@ class Table {
   u64 hash(i64 key) const { return hash_key(key, config_.hash_mask); }
   bool is_live(u64 row) const { return (live_[row / 64] >> (row % 64) & 1) != 0; }
 
-  void find_unlocked(const i64* keys, i64 count, i64* rows) const;
-  void find_or_insert_unlocked(const i64* keys, i64 count, i64* rows);
-  void gather_unlocked(const i64* rows, i64 count, MatrixView out) const;
+  void find_range(const i64* keys, i64 count, i64* rows) const;
+  void find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights);
+  void lookup_range(const i64* keys, i64 count, bool initial, MatrixView out) const;
+  void gather_range(const i64* rows, i64 count, MatrixView out) const;
+  void pool_range(const i64* rows, i64 count, const i64* offsets, i64 segments, Combiner combiner,
+                  const float* weights, MatrixView out) const;
+  template <class Write>
+  i64 export_ranges(i64 start, i64 stop, u32 since, const Write& write) const;
   void check_rows(const i64* rows, i64 count) const;
   void ensure_room(i64 new_keys);
   void ensure_slabs(i64 row_count);
   void rebuild_index(u64 chunk_count);
-  void insert_new(const std::vector<i64>& keys);
+  void insert_new(const i64* keys, i64 count, i64 added, i64* rows, NewWeights weights);
+  void index_new(i64 count, const i64* rows);
   u32 new_row(i64 rank) const;
-  void initialize_row(u32 row, i64 key);
+  void set_live(u32 row) { live_[row / 64] |= u64{1} << (row % 64); }
+  void initialize_row(u32 row, i64 key, NewWeights weights);
   void initialize_weights(i64 key, float* weights) const;
+  void update_sorted(const u64* words, const u32* positions, i64 count,
+                     const GradientView& gradients, u32 step, const OptimizerConfig& optimizer,
+                     float* sum);
   void update_row(u32 row, const GradientView& gradients, const u32* positions, i64 count,
-                  const OptimizerConfig& optimizer);
+                  const OptimizerConfig& optimizer, float* sum);
 
   TableConfig config_;
+  Threads threads_;
   RowLayout layout_;
   mutable std::mutex mutex_;
 
@@ -137,10 +154,11 @@ class Table {
   i64 row_limit_ = 0;  // one past the highest row number ever used
   u32 version_ = 1;
 
-  mutable std::vector<i64> rows_scratch_;
-  mutable std::vector<float> sum_scratch_;
-  std::vector<u32> positions_scratch_;
-  std::vector<u64> order_scratch_[2];
+  Scratch<i64> rows_scratch_;
+  Scratch<float> sum_scratch_;  // a row for each thread
+  Scratch<u32> positions_scratch_;
+  Scratch<u64> order_scratch_[2];
+  mutable std::vector<i64> part_counts_;
   DistinctKeys distinct_;
 };
 

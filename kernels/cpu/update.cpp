@@ -1,5 +1,6 @@
 // From gradients to updated rows: stable sort by row, segmented sum, fused optimizer.
 #include <algorithm>
+#include <utility>
 
 #include "table.hpp"
 
@@ -10,26 +11,48 @@ namespace {
 constexpr i64 kAhead = 12;
 constexpr int kDigitBits = 11;
 
+// Buckets that are sorted and updated apart. Which of them a row is in does not change over its
+// neighbours, so that no two threads write to one line of metadata.
+constexpr int kBucketBits = 6;
+constexpr i64 kBuckets = i64{1} << kBucketBits;
+constexpr int kNeighbourBits = 4;  // 16 rows: a 64-byte line of 4-byte metadata
+i64 bucket_of(i64 row) { return row >> kNeighbourBits & (kBuckets - 1); }
+
 // Sort row << 32 | position words by row, positions ascending within a row. The words are in
-// position order at first and each pass is stable, so only the row's bits need passes.
-void sort_by_row(std::vector<u64>& words, std::vector<u64>& other, i64 row_limit) {
-  if (words.size() < 1024) {
-    std::sort(words.begin(), words.end());
+// position order at first and each pass is stable, so only the row's bits need passes. The
+// result is in `words`.
+void sort_by_row(u64* words, u64* other, i64 count, i64 row_limit) {
+  if (count < 256) {
+    std::sort(words, words + count);
     return;
   }
-  other.resize(words.size());
-  for (int shift = 32; shift < 64 && ((row_limit - 1) >> (shift - 32)) != 0; shift += kDigitBits) {
-    std::size_t starts[(1 << kDigitBits) + 1] = {};
-    const u64 mask = (u64{1} << kDigitBits) - 1;
-    for (const u64 word : words) ++starts[(word >> shift & mask) + 1];
-    for (int digit = 0; digit < (1 << kDigitBits); ++digit) starts[digit + 1] += starts[digit];
-    for (const u64 word : words) other[starts[word >> shift & mask]++] = word;
-    words.swap(other);
+  const i64 size = count;
+  const int digit_bits = size < 4096 ? 8 : 11;
+  const int digits = 1 << digit_bits;
+  u64* from = words;
+  u64* to = other;
+  for (int shift = 32; shift < 64 && ((row_limit - 1) >> (shift - 32)) != 0; shift += digit_bits) {
+    u32 starts[(1 << 11) + 1] = {};
+    const u64 mask = static_cast<u64>(digits - 1);
+    for (i64 i = 0; i < size; ++i) ++starts[(from[i] >> shift & mask) + 1];
+    for (int digit = 0; digit < digits; ++digit) starts[digit + 1] += starts[digit];
+    for (i64 i = 0; i < size; ++i) to[starts[from[i] >> shift & mask]++] = from[i];
+    std::swap(from, to);
   }
+  if (from != words) std::copy(from, from + size, words);
 }
 
 u32 saturating_add(u32 a, u64 b) {
   return b > 0xFFFFFFFFull - a ? 0xFFFFFFFFu : a + static_cast<u32>(b);
+}
+
+void check_source(const GradientView& gradients, i64 count) {
+  for (i64 i = 0; i < count; ++i) {
+    if (gradients.source[i] >= 0 && gradients.source[i] < gradients.count) continue;
+    throw RowIndexError("source[" + std::to_string(i) + "] is " +
+                        std::to_string(gradients.source[i]) + ", but gradients has rows 0 to " +
+                        std::to_string(gradients.count - 1));
+  }
 }
 
 }  // namespace
@@ -37,11 +60,10 @@ u32 saturating_add(u32 a, u64 b) {
 // Sum the gradients at `positions` lane by lane (row after row, so that the compiler vectorizes
 // over lanes; the order per lane is that of segment_gradient), then update the row.
 void Table::update_row(u32 row, const GradientView& gradients, const u32* positions, i64 count,
-                       const OptimizerConfig& optimizer) {
+                       const OptimizerConfig& optimizer, float* sum) {
   const i64 dim = config_.dim;
   const float* gradient = gradient_row(gradients, positions[0]);
   if (count > 1 || gradients.scale != nullptr) {
-    float* sum = sum_scratch_.data();
     const float first = gradient_scale(gradients, positions[0]);
     for (i64 lane = 0; lane < dim; ++lane) sum[lane] = gradient[lane] * first;
     for (i64 i = 1; i < count; ++i) {
@@ -65,53 +87,82 @@ void Table::update_row(u32 row, const GradientView& gradients, const u32* positi
   }
 }
 
-void Table::apply_gradients(const i64* rows, i64 count, const GradientView& gradients, u32 step,
-                            float learning_rate) {
-  Lock lock(mutex_);
-  check_rows(rows, count);
-  if (gradients.source != nullptr) {
-    for (i64 i = 0; i < count; ++i) {
-      if (gradients.source[i] >= 0 && gradients.source[i] < gradients.count) continue;
-      throw RowIndexError("source[" + std::to_string(i) + "] is " +
-                          std::to_string(gradients.source[i]) + ", but gradients has rows 0 to " +
-                          std::to_string(gradients.count - 1));
-    }
-  }
-  std::vector<u64>& words = order_scratch_[0];
-  words.clear();
-  words.reserve(static_cast<std::size_t>(count));
-  sum_scratch_.resize(static_cast<std::size_t>(config_.dim));
-  for (i64 i = 0; i < count; ++i) {
-    if (rows[i] >= 0) words.push_back(static_cast<u64>(rows[i]) << 32 | static_cast<u64>(i));
-  }
-  sort_by_row(words, order_scratch_[1], row_limit_);
-  std::vector<u32>& positions = positions_scratch_;
-  positions.resize(words.size());
-  for (std::size_t i = 0; i < words.size(); ++i) positions[i] = static_cast<u32>(words[i]);
-
-  OptimizerConfig optimizer = config_.optimizer;
-  optimizer.learning_rate = learning_rate;
+// Update the rows of sorted words, each once.
+void Table::update_sorted(const u64* words, const u32* positions, i64 count,
+                          const GradientView& gradients, u32 step,
+                          const OptimizerConfig& optimizer, float* sum) {
   const RowsView view = this->rows();
   const i64 row_floats = std::min<i64>(config_.dim + layout_.state_floats, 256);
-  const i64 sorted = static_cast<i64>(words.size());
-  for (i64 begin = 0, end = 0, ahead = 0; begin < sorted; begin = end) {
-    for (; ahead < sorted && ahead < begin + kAhead; ++ahead) {
-      const u32 next = static_cast<u32>(words[static_cast<std::size_t>(ahead)] >> 32);
+  for (i64 begin = 0, end = 0, ahead = 0; begin < count; begin = end) {
+    for (; ahead < count && ahead < begin + kAhead; ++ahead) {
+      const u32 next = static_cast<u32>(words[ahead] >> 32);
       row_prefetch(view, next, row_floats);
       prefetch(&row_frequency(view, next));
       prefetch(&row_last_step(view, next));
       prefetch(&row_version(view, next));
-      const float* gradient = gradient_row(gradients, positions[static_cast<std::size_t>(ahead)]);
+      const float* gradient = gradient_row(gradients, positions[ahead]);
       for (i64 at = 0; at < std::min<i64>(config_.dim, 128); at += 16) prefetch(gradient + at);
     }
-    const u32 row = static_cast<u32>(words[static_cast<std::size_t>(begin)] >> 32);
-    while (end < sorted && words[static_cast<std::size_t>(end)] >> 32 == row) ++end;
-    update_row(row, gradients, positions.data() + begin, end - begin, optimizer);
+    const u32 row = static_cast<u32>(words[begin] >> 32);
+    while (end < count && words[end] >> 32 == row) ++end;
+    update_row(row, gradients, positions + begin, end - begin, optimizer, sum);
     u32& frequency = row_frequency(view, row);
     frequency = saturating_add(frequency, static_cast<u64>(end - begin));
     row_last_step(view, row) = step;
     row_version(view, row) = version_;
   }
+}
+
+// Rows are dealt into buckets, in the order of positions; then each bucket is sorted by row, and
+// its rows updated, by one thread. So a row's gradients are summed in the order of positions.
+void Table::apply_gradients(const i64* rows, i64 count, const GradientView& gradients, u32 step,
+                            float learning_rate) {
+  Lock lock(mutex_);
+  check_rows(rows, count);
+  if (gradients.source != nullptr) check_source(gradients, count);
+  OptimizerConfig optimizer = config_.optimizer;
+  optimizer.learning_rate = learning_rate;
+
+  const i64 parts = threads_.parts(count);
+  u64* words = order_scratch_[0].ensure(count);
+  u64* other = order_scratch_[1].ensure(count);
+  u32* positions = positions_scratch_.ensure(count);
+  float* sums = sum_scratch_.ensure(config_.dim * threads_.count());
+  part_counts_.assign(static_cast<std::size_t>(parts * kBuckets), 0);
+  threads_.run_ranges(count, [&](i64 begin, i64 end, i64 part) {
+    i64* counts = part_counts_.data() + part * kBuckets;
+    for (i64 i = begin; i < end; ++i) counts[bucket_of(rows[i])] += rows[i] >= 0;
+  });
+  i64 bucket_begin[kBuckets + 1] = {};
+  i64 sorted = 0;
+  for (i64 bucket = 0; bucket < kBuckets; ++bucket) {
+    bucket_begin[bucket] = sorted;
+    for (i64 part = 0; part < parts; ++part) {
+      sorted += std::exchange(part_counts_[static_cast<std::size_t>(part * kBuckets + bucket)],
+                              sorted);
+    }
+  }
+  bucket_begin[kBuckets] = sorted;
+  threads_.run_ranges(count, [&](i64 begin, i64 end, i64 part) {
+    i64* next = part_counts_.data() + part * kBuckets;
+    for (i64 i = begin; i < end; ++i) {
+      if (rows[i] < 0) continue;
+      words[next[bucket_of(rows[i])]++] = static_cast<u64>(rows[i]) << 32 | static_cast<u64>(i);
+    }
+  });
+  threads_.run(parts == 1 ? 1 : kBuckets, [&](i64 part, int worker) {
+    const i64 last = parts == 1 ? kBuckets : part + 1;
+    for (i64 bucket = part; bucket < last; ++bucket) {
+      const i64 begin = bucket_begin[bucket];
+      const i64 size = bucket_begin[bucket + 1] - begin;
+      sort_by_row(words + begin, other + begin, size, row_limit_);
+      for (i64 i = begin; i < begin + size; ++i) positions[i] = static_cast<u32>(words[i]);
+      update_sorted(words + begin, positions + begin, size, gradients, step, optimizer,
+                    sums + worker * config_.dim);
+    }
+  });
+  for (Scratch<u64>& scratch : order_scratch_) scratch.trim(kKeptScratchBytes);
+  positions_scratch_.trim(kKeptScratchBytes);
 }
 
 }  // namespace emberline

@@ -109,6 +109,13 @@ EMBERLINE_HD SlotUse index_insert_absent(const IndexView& index, i64 key, u64 ha
   return SlotUse::full;
 }
 
+// The same, but in the home chunk only: `full` where that has no free slot. Threads that own
+// different home chunks may do so at the same time.
+EMBERLINE_HD SlotUse index_insert_home(const IndexView& index, i64 key, u64 hash, u32 row) {
+  return index_insert_absent({index.chunks + (hash & index.mask), 0, index.hash_mask}, key, hash,
+                             row);
+}
+
 // Free a live slot. Returns what it became.
 EMBERLINE_HD SlotUse index_erase(const IndexView& index, const IndexPosition& position) {
   Chunk& chunk = index.chunks[position.chunk];

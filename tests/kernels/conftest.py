@@ -14,7 +14,10 @@ Table = HashTable | ReferenceTable
 MakeTable = Callable[..., Table]
 
 
-@pytest.fixture(params=["reference", "cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+BACKENDS = ["reference", "cpu", "cpu-2", "cpu-7", pytest.param("gpu", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """Name the backend; a visible skip where this build has none of that name."""
     name = str(request.param)
@@ -30,7 +33,11 @@ def make_table(backend: str) -> MakeTable:
     def make(dim: int = 3, **settings: Any) -> Table:
         if backend == "reference":
             return ReferenceTable(dim, **settings)
-        return HashTable(dim, device=backend, **settings)
+        device, _, threads = backend.partition("-")
+        if not threads:
+            return HashTable(dim, device=device, threads=1, **settings)
+        # Parts of three keys, so that small batches are cut up too.
+        return HashTable(dim, device=device, threads=int(threads), _grain=3, **settings)
 
     return make
 

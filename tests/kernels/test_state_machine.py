@@ -36,16 +36,19 @@ class TableMachine(RuleBasedStateMachine):
         initializer=st.sampled_from([Uniform(), Constant(value=1.5), Uniform(low=0.0, high=8.0)]),
         seed=st.integers(0, 2**64 - 1),
         hash_bits=st.sampled_from([0, 1, 2, 4, 64]),
+        threads=st.sampled_from([1, 2, 7]),
     )
-    def start(self, optimizer: Any, initializer: Any, seed: int, hash_bits: int) -> None:
+    def start(
+        self, optimizer: Any, initializer: Any, seed: int, hash_bits: int, threads: int
+    ) -> None:
         self.settings = {
             "optimizer": optimizer,
             "initializer": initializer,
             "seed": seed,
             "max_rows": MAX_ROWS,
         }
-        self.hash_bits = hash_bits
-        self.table = HashTable(DIM, _hash_bits=hash_bits, **self.settings)
+        self.threads = {"threads": threads, "_grain": 2}  # parts of two keys
+        self.table = HashTable(DIM, _hash_bits=hash_bits, **self.threads, **self.settings)
         self.reference = ReferenceTable(DIM, **self.settings)
         self.step = 0
         self.closed = 0
@@ -96,7 +99,7 @@ class TableMachine(RuleBasedStateMachine):
     @rule(cut=st.integers(0, MAX_ROWS), hash_bits=st.sampled_from([1, 64]))
     def export_and_import(self, cut: int, hash_bits: int) -> None:
         """Move both to new tables, in two ranges; row numbers become dense."""
-        new = HashTable(DIM, _hash_bits=hash_bits, **self.settings)
+        new = HashTable(DIM, _hash_bits=hash_bits, **self.threads, **self.settings)
         new_reference = ReferenceTable(DIM, **self.settings)
         for source, target in ((self.table, new), (self.reference, new_reference)):
             target.import_(source.export(0, cut))

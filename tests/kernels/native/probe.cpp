@@ -67,7 +67,7 @@ namespace {
 
 TableConfig config(u64 hash_mask) {
   return {"probe", 5, {OptimizerKind::adagrad, 0.1f, 0.1f, 1e-7f},
-          {InitializerKind::normal, 0.0f, 1.0f}, 7, 1000, hash_mask};
+          {InitializerKind::normal, 0.0f, 1.0f}, 7, 1000, hash_mask, 3, 2};
 }
 
 int fuzz() {
