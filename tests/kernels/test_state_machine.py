@@ -47,7 +47,7 @@ class TableMachine(RuleBasedStateMachine):
             "seed": seed,
             "max_rows": MAX_ROWS,
         }
-        self.threads = {"threads": threads, "_grain": 2}  # parts of two keys
+        self.threads: dict[str, Any] = {"threads": threads, "_grain": 2}  # parts of two keys
         self.table = HashTable(DIM, _hash_bits=hash_bits, **self.threads, **self.settings)
         self.reference = ReferenceTable(DIM, **self.settings)
         self.step = 0

@@ -145,5 +145,5 @@ def test_the_setting() -> None:
     with pytest.raises(ConfigError, match="threads is 0; expected 1 to 256"):
         HashTable(2, threads=0)
     wrong: Any = 2.5
-    with pytest.raises(ConfigError, match="threads is 2.5; expected an integer"):
+    with pytest.raises(ConfigError, match=r"threads is 2\.5; expected an integer"):
         HashTable(2, threads=wrong)
