@@ -42,7 +42,9 @@ void Table::upsert(const RangeInput& input) {
 i64 Table::export_keys(i64 start, i64 stop, i64* keys) const {
   Lock lock(mutex_);
   const RowsView view = this->rows();
-  return export_ranges(start, stop, 0, [&](u32 row, i64 at) { keys[at] = row_key(view, row); });
+  return export_runs(start, stop, 0, [&](u32 row, i64 count, i64 at) {
+    std::copy_n(&row_key(view, row), count, keys + at);
+  });
 }
 
 i64 Table::export_rows(i64 start, i64 stop, u32 since, const RangeOutput& out) const {
@@ -50,21 +52,24 @@ i64 Table::export_rows(i64 start, i64 stop, u32 since, const RangeOutput& out) c
   const RowsView view = this->rows();
   const i64 dim = config_.dim;
   const i64 state_floats = layout_.state_floats;
-  return export_ranges(start, stop, since, [&](u32 row, i64 at) {
-    const float* weights = row_weights(view, row);
-    std::copy(weights, weights + dim, out.values + at * dim);
-    std::copy(weights + dim, weights + dim + state_floats, out.states + at * state_floats);
-    out.keys[at] = row_key(view, row);
-    out.frequency[at] = row_frequency(view, row);
-    out.last_step[at] = row_last_step(view, row);
+  return export_runs(start, stop, since, [&](u32 row, i64 count, i64 at) {
+    for (i64 i = 0; i < count; ++i) {
+      const float* weights = row_weights(view, row) + i * layout_.stride_floats;
+      std::copy_n(weights, dim, out.values + (at + i) * dim);
+      std::copy_n(weights + dim, state_floats, out.states + (at + i) * state_floats);
+    }
+    std::copy_n(&row_key(view, row), count, out.keys + at);
+    std::copy_n(&row_frequency(view, row), count, out.frequency + at);
+    std::copy_n(&row_last_step(view, row), count, out.last_step + at);
   });
 }
 
-// Call write(row, place) for the live rows of [start, stop) written after version `since`, places
-// counting up from 0; returns how many there are.
+// Call write(row, count, place) for runs, each within one slab, of the live rows of [start, stop)
+// written after version `since`; places count up from 0. Returns how many rows there are.
 template <class Write>
-i64 Table::export_ranges(i64 start, i64 stop, u32 since, const Write& write) const {
+i64 Table::export_runs(i64 start, i64 stop, u32 since, const Write& write) const {
   const RowsView view = this->rows();
+  const i64 slab_rows = i64{1} << layout_.slab_shift;
   const i64 count = std::max<i64>(0, std::min(stop, row_limit_) - start);
   const auto exported = [&](i64 row) {
     return is_live(static_cast<u64>(row)) &&
@@ -81,7 +86,13 @@ i64 Table::export_ranges(i64 start, i64 stop, u32 since, const Write& write) con
   threads_.run_ranges(count, [&](i64 begin, i64 end, i64 part) {
     i64 at = part_counts_[static_cast<std::size_t>(part)];
     for (i64 row = start + begin; row < start + end; ++row) {
-      if (exported(row)) write(static_cast<u32>(row), at++);
+      if (!exported(row)) continue;
+      const i64 slab_end = std::min(start + end, (row / slab_rows + 1) * slab_rows);
+      i64 last = row + 1;
+      while (last < slab_end && exported(last)) ++last;
+      write(static_cast<u32>(row), last - row, at);
+      at += last - row;
+      row = last - 1;
     }
   });
   return total;

@@ -25,6 +25,7 @@ Table::Table(TableConfig config)
       layout_(make_row_layout(config_.dim,
                               optimizer_state_floats(config_.optimizer.kind, config_.dim),
                               kSlabBytes)),
+      initialize_(initialize_function(best_simd())),
       index_pages_(sizeof(Chunk)),
       chunk_count_(1) {}
 
@@ -141,19 +142,28 @@ void Table::rebuild_index(u64 chunk_count) {
   const u64 classes = std::min(chunk_count, chunk_count_);
   const i64 parts = threads_.parts(static_cast<i64>(classes));
   std::vector<std::vector<Displaced>> displaced(static_cast<std::size_t>(parts));
+  const u64 targets = chunk_count / classes;
   threads_.run_ranges(static_cast<i64>(classes), [&](i64 begin, i64 end, i64 part) {
+    std::vector<u8> used(targets);  // slots of the class's new chunks, filled in order
     for (i64 at = begin; at < end; ++at) {
+      std::fill(used.begin(), used.end(), u8{0});
       for (u64 from = static_cast<u64>(at); from < chunk_count_; from += classes) {
         const Chunk& chunk = old.chunks[from];
         for (int slot = 0; slot < kSlots; ++slot) {
           if (chunk.tag[slot] <= kTombstone) continue;
           const i64 key = chunk.key[slot];
           const u64 key_hash = hash(key);
-          if ((key_hash & (classes - 1)) == static_cast<u64>(at) &&
-              index_insert_home(fresh, key, key_hash, chunk.row[slot]) != SlotUse::full) {
-            continue;
+          const u64 home = key_hash & (chunk_count - 1);
+          u8& next = used[home / classes];
+          if ((home & (classes - 1)) == static_cast<u64>(at) && next < kSlots) {
+            Chunk& to = fresh.chunks[home];
+            to.tag[next] = chunk.tag[slot];
+            to.row[next] = chunk.row[slot];
+            to.key[next] = key;
+            ++next;
+          } else {
+            displaced[static_cast<std::size_t>(part)].push_back({key, chunk.row[slot]});
           }
-          displaced[static_cast<std::size_t>(part)].push_back({key, chunk.row[slot]});
         }
       }
     }
@@ -191,10 +201,7 @@ u32 Table::new_row(i64 rank) const {
 }
 
 void Table::initialize_weights(i64 key, float* weights) const {
-  const u64 stream = initializer_stream(config_.seed, key);
-  for (i64 pair = 0; 2 * pair < config_.dim; ++pair) {
-    initialize_pair(config_.initializer, stream, pair, config_.dim, weights);
-  }
+  initialize_(config_.initializer, initializer_stream(config_.seed, key), config_.dim, weights);
 }
 
 // All but the live bit, which rows of one word share.

@@ -7,8 +7,8 @@
 
 #include "distinct.hpp"
 #include "error.hpp"
+#include "initialize.hpp"
 #include "index.cuh"
-#include "initializers.cuh"
 #include "optimizers.cuh"
 #include "pages.hpp"
 #include "rows.cuh"
@@ -120,7 +120,7 @@ class Table {
   void pool_range(const i64* rows, i64 count, const i64* offsets, i64 segments, Combiner combiner,
                   const float* weights, MatrixView out) const;
   template <class Write>
-  i64 export_ranges(i64 start, i64 stop, u32 since, const Write& write) const;
+  i64 export_runs(i64 start, i64 stop, u32 since, const Write& write) const;
   void check_rows(const i64* rows, i64 count) const;
   void ensure_room(i64 new_keys);
   void ensure_slabs(i64 row_count);
@@ -140,6 +140,7 @@ class Table {
   TableConfig config_;
   Threads threads_;
   RowLayout layout_;
+  InitializeRow initialize_;
   mutable std::mutex mutex_;
 
   Pages index_pages_;

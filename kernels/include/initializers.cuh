@@ -33,12 +33,17 @@ EMBERLINE_HD u32 middle_24_bits(u64 bits) { return static_cast<u32>(bits >> 8) &
 
 // ln(k / 2^24) for k in 1 .. 2^24, from ln m = 2 artanh((m - 1) / (m + 1)), |error| < 1e-12.
 EMBERLINE_HD double log_fraction(u32 k) {
-  int exponent = -24;
-  double m = static_cast<double>(k);
-  while (m > 1.4142135623730951) {
-    m *= 0.5;
-    ++exponent;
-  }
+  // k = m * 2^(exponent + 24) with m in (sqrt(1/2), sqrt(2)], by the bits of a double: without
+  // a loop or a branch, so that it vectorizes.
+  const double whole = static_cast<double>(k);
+  u64 bits;
+  memcpy(&bits, &whole, sizeof(bits));
+  const u64 fraction = (bits & 0xFFFFFFFFFFFFFull) | 0x3FF0000000000000ull;
+  double m;
+  memcpy(&m, &fraction, sizeof(m));
+  const int above = m > 1.4142135623730951 ? 1 : 0;
+  m = above != 0 ? m * 0.5 : m;
+  const int exponent = static_cast<int>(bits >> 52) - 1023 - 24 + above;
   const double s = (m - 1.0) / (m + 1.0);
   const double q = s * s;
   double sum = 1.0 / 15.0;
@@ -55,7 +60,7 @@ EMBERLINE_HD double log_fraction(u32 k) {
 // cos and sin of 2 pi k / 2^24: exact reduction to [-pi/4, pi/4], then Taylor, |error| < 1e-12.
 EMBERLINE_HD void cos_sin_turn(u32 k, double* cosine, double* sine) {
   const u32 quadrant = (k + (1u << 21)) >> 22;
-  const i64 rest = static_cast<i64>(k) - (static_cast<i64>(quadrant) << 22);
+  const int rest = static_cast<int>(k) - static_cast<int>(quadrant << 22);
   const double x = static_cast<double>(rest) * 3.7450702829238413e-07;  // 2 pi / 2^24
   const double q = x * x;
   double c = 1.0 / 479001600.0;

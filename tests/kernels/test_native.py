@@ -60,6 +60,13 @@ def test_random_use_is_sound(probe: Path) -> None:
     assert run(probe, "fuzz") == "sound"
 
 
+def test_every_instruction_set_gives_the_same_bits(probe: Path) -> None:
+    levels = ["level 0", "level 1", "level 2"]
+    found = run(probe, "levels").splitlines()
+    assert found == levels[: len(found)]
+    assert found
+
+
 def test_a_broken_table_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def check(self) -> str:

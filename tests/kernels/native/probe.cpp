@@ -1,6 +1,7 @@
-// Run by test_native.py under AddressSanitizer and UBSan. Each case prints one line.
+// Run by test_native.py under AddressSanitizer and UBSan. Each case prints a line or more.
 //
 //   probe NAME    break one invariant of a sound table, print what check() says
+//   probe levels  compare the initializers of all instruction sets, print each level
 //   probe fuzz    many operations on a small table, print "sound"
 #include <cstdio>
 #include <cstdlib>
@@ -109,11 +110,38 @@ int fuzz() {
   return 0;
 }
 
+// Every instruction set that the machine has gives the bits of the portable function.
+int levels() {
+  for (int level = 0; level <= static_cast<int>(best_simd()); ++level) {
+    const InitializeRow initialize = initialize_function(static_cast<Simd>(level));
+    for (int kind = 0; kind < 3; ++kind) {
+      const InitializerConfig config{static_cast<InitializerKind>(kind), 0.3f, 1.7f};
+      for (i64 dim = 1; dim <= 140; ++dim) {
+        for (i64 key = -20; key < 20; ++key) {
+          const u64 stream = initializer_stream(9, key * 0x123456789ll);
+          std::vector<float> expected(static_cast<std::size_t>(dim) + 1, -7.0f);
+          std::vector<float> found = expected;
+          for (i64 pair = 0; 2 * pair < dim; ++pair) {
+            initialize_pair(config, stream, pair, dim, expected.data());
+          }
+          initialize(config, stream, dim, found.data());
+          if (std::memcmp(expected.data(), found.data(), expected.size() * 4) == 0) continue;
+          std::printf("level %d kind %d dim %lld key %lld differs\n", level, kind, dim, key);
+          return 1;
+        }
+      }
+    }
+    std::printf("level %d\n", level);
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   if (std::strcmp(argv[1], "fuzz") == 0) return fuzz();
+  if (std::strcmp(argv[1], "levels") == 0) return levels();
   Table table(config(~u64{0}));
   std::vector<i64> keys;
   for (i64 key = 0; key < 40; ++key) keys.push_back(key * 1000);
