@@ -14,6 +14,7 @@ from emberline.kernels.errors import (
     TableCorruptError,
     TableFullError,
 )
+from emberline.kernels.group import TableGroup
 from emberline.kernels.initializers import (
     Constant,
     Initializer,
@@ -24,6 +25,7 @@ from emberline.kernels.initializers import (
 from emberline.kernels.memory_usage import MemoryUsage
 from emberline.kernels.optimizers import SGD, Adagrad, Optimizer, optimizer_from_dict
 from emberline.kernels.table import HashTable
+from emberline.kernels.table_feature import TableFeature
 from emberline.kernels.table_range import TableRange
 
 __all__ = [
@@ -43,7 +45,9 @@ __all__ = [
     "Optimizer",
     "RowIndexError",
     "TableCorruptError",
+    "TableFeature",
     "TableFullError",
+    "TableGroup",
     "TableRange",
     "Uniform",
     "initializer_from_dict",

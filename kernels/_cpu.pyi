@@ -1,5 +1,6 @@
 """The CPU hash table; use emberline.kernels.HashTable."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy
@@ -155,3 +156,45 @@ class Table:
             NDArray[numpy.uint32], {"shape": (None,), "order": "C", "device": "cpu"}
         ],
     ) -> int: ...
+
+class Group:
+    def __init__(self, tables: list[Table], features: Sequence[tuple[str, int, int]]) -> None: ...
+    def forward(
+        self,
+        keys: Sequence[
+            Annotated[
+                NDArray[numpy.int64],
+                {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+            ]
+        ],
+        offsets: Sequence[
+            Annotated[
+                NDArray[numpy.int64],
+                {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+            ]
+            | None
+        ],
+        samples: int,
+        insert: bool,
+        rows: Annotated[NDArray[numpy.int64], {"shape": (None,), "order": "C", "device": "cpu"}],
+        out: Annotated[NDArray[numpy.float32], {"shape": (None, None), "device": "cpu"}],
+    ) -> None: ...
+    def backward(
+        self,
+        rows: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        offsets: Sequence[
+            Annotated[
+                NDArray[numpy.int64],
+                {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+            ]
+            | None
+        ],
+        gradients: Annotated[
+            NDArray[numpy.float32], {"shape": (None, None), "device": "cpu", "writable": False}
+        ],
+        step: int,
+        learning_rates: Sequence[float],
+    ) -> None: ...

@@ -22,6 +22,7 @@ from emberline.kernels.errors import ConfigError, DeviceError, TableCorruptError
 from emberline.kernels.initializers import Initializer, Uniform
 from emberline.kernels.memory_usage import MemoryUsage
 from emberline.kernels.optimizers import SGD, Optimizer
+from emberline.kernels.table_feature import COMBINERS
 from emberline.kernels.table_range import TableRange
 from emberline.kernels.table_settings import MAX_ROWS, TableSettings, require_integer
 
@@ -33,7 +34,6 @@ Integers = NDArray[np.int64]
 _SGD = SGD(learning_rate=0.01)  # immutable, so that sharing the default is safe
 _UNIFORM = Uniform(low=-0.05, high=0.05)
 MAX_THREADS = 256
-_COMBINERS = {"sum": 0, "mean": 1, "sqrtn": 2}
 
 
 class HashTable:
@@ -150,6 +150,11 @@ class HashTable:
     def device(self) -> str:
         """Where the rows are: "cpu"."""
         return self._device
+
+    @property
+    def native(self) -> _cpu.Table:
+        """The kernels' table, for those who call them: `TableGroup`."""
+        return self._table
 
     @property
     def threads(self) -> int:
@@ -281,8 +286,8 @@ class HashTable:
             RowIndexError: a row that no live key has, naming its position.
             ArrayShapeError: offsets that are no partition of rows, naming the index.
         """
-        if combiner not in _COMBINERS:
-            raise ConfigError(f"unknown combiner {combiner!r}{nearest(str(combiner), _COMBINERS)}")
+        if combiner not in COMBINERS:
+            raise ConfigError(f"unknown combiner {combiner!r}{nearest(str(combiner), COMBINERS)}")
         rows = integer_vector(rows, "rows", dtype=np.int64)
         offsets = integer_vector(offsets, "offsets", dtype=np.int64)
         if offsets.shape[0] == 0:
@@ -290,7 +295,7 @@ class HashTable:
         if weights is not None:
             weights = float_vector(weights, "weights", length=rows.shape[0])
         out = output_matrix(out, rows=offsets.shape[0] - 1, columns=self._dim)
-        self._table.gather_pooled(rows, offsets, _COMBINERS[combiner], weights, out)
+        self._table.gather_pooled(rows, offsets, COMBINERS[combiner], weights, out)
         return out
 
     def apply_gradients(

@@ -21,6 +21,8 @@ inline void copy_row(float* to, const float* from, i64 dim) {
   }
 }
 
+}  // namespace
+
 void check_offsets(const i64* offsets, i64 segments, i64 count) {
   for (i64 s = 0; s <= segments; ++s) {
     const i64 least = s == 0 ? 0 : offsets[s - 1];
@@ -32,8 +34,6 @@ void check_offsets(const i64* offsets, i64 segments, i64 count) {
                        std::to_string(count));
   }
 }
-
-}  // namespace
 
 // Every row is -1 or that of a live key, or nothing is done at all; the first bad one is named.
 void Table::check_rows(const i64* rows, i64 count) const {
@@ -79,6 +79,10 @@ void Table::gather_range(const i64* rows, i64 count, MatrixView out) const {
 void Table::gather(const i64* rows, i64 count, MatrixView out) const {
   Lock lock(mutex_);
   check_rows(rows, count);
+  gather_unlocked(rows, count, out);
+}
+
+void Table::gather_unlocked(const i64* rows, i64 count, MatrixView out) const {
   threads_.run_ranges(count, [&](i64 begin, i64 end, i64) {
     gather_range(rows + begin, end - begin, {out.data + begin * out.stride, out.stride});
   });
@@ -164,6 +168,12 @@ void Table::gather_pooled(const i64* rows, i64 count, const i64* offsets, i64 se
   Lock lock(mutex_);
   check_rows(rows, count);
   check_offsets(offsets, segments, count);
+  gather_pooled_unlocked(rows, count, offsets, segments, combiner, weights, out);
+}
+
+void Table::gather_pooled_unlocked(const i64* rows, i64 count, const i64* offsets, i64 segments,
+                                   Combiner combiner, const float* weights,
+                                   MatrixView out) const {
   // Cut by rows read, not by segments; a part is the segments that begin in its range of rows.
   const i64 items = std::max(count, segments);
   const i64 parts = threads_.parts(items);

@@ -36,6 +36,10 @@ void Table::find_range(const i64* keys, i64 count, i64* rows) const {
 
 void Table::find(const i64* keys, i64 count, i64* rows) const {
   Lock lock(mutex_);
+  find_unlocked(keys, count, rows);
+}
+
+void Table::find_unlocked(const i64* keys, i64 count, i64* rows) const {
   threads_.run_ranges(count, [&](i64 begin, i64 end, i64) {
     find_range(keys + begin, end - begin, rows + begin);
   });
@@ -45,6 +49,13 @@ void Table::find(const i64* keys, i64 count, i64* rows) const {
 // occurrence; make room once, for all or for none; number and initialize rows by position; put
 // the keys into the index by partition.
 void Table::find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights) {
+  const i64 added = prepare_insert(keys, count, rows);
+  insert_new(keys, count, added, rows, weights);
+}
+
+// All that can fail, with nothing visibly changed. Returns the number of new keys and leaves marks
+// in `rows` for `insert_new`, which must follow before anything else is done with the table.
+i64 Table::prepare_insert(const i64* keys, i64 count, i64* rows) {
   const i64 parts = threads_.parts(count);
   i64 added = 0;
   try {
@@ -56,7 +67,7 @@ void Table::find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWe
         if (rows[i] < 0) ++counts[key_partition(hash(keys[i]))];
       }
     });
-    if (distinct_.layout(parts) == 0) return;
+    if (distinct_.layout(parts) == 0) return 0;
     part_counts_.assign(static_cast<std::size_t>(parts), 0);
   } catch (const std::bad_alloc&) {
     throw TableFull("table '" + config_.name + "' is out of memory: the system refused the " +
@@ -81,12 +92,12 @@ void Table::find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWe
   });
   for (i64& before : part_counts_) added += std::exchange(before, added);
   ensure_room(added);
-  insert_new(keys, count, added, rows, weights);
-  distinct_.trim(kKeptScratchBytes);
+  return added;
 }
 
-// After `ensure_room`: nothing here can fail.
+// After `prepare_insert`; nothing here can fail.
 void Table::insert_new(const i64* keys, i64 count, i64 added, i64* rows, NewWeights weights) {
+  if (added == 0) return;
   threads_.run_ranges(count, [&](i64 begin, i64 end, i64 part) {
     i64 rank = part_counts_[static_cast<std::size_t>(part)];
     for (i64 i = begin; i < end; ++i) {
@@ -111,6 +122,7 @@ void Table::insert_new(const i64* keys, i64 count, i64 added, i64* rows, NewWeig
   free_.resize(free_.size() - static_cast<std::size_t>(reused));
   row_limit_ += added - reused;
   size_ += added;
+  distinct_.trim(kKeptScratchBytes);
 }
 
 // Put the new keys into the index. A home chunk belongs to one partition, so partitions fill home

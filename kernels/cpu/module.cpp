@@ -7,11 +7,14 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <optional>
 #include <tuple>
+#include <vector>
 
-#include "table.hpp"
+#include "group.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -155,10 +158,95 @@ class PyTable {
         {keys.data(), values.data(), states.data(), frequency.data(), last_step.data()});
   }
 
+  Table* native() { return &table_; }
+
  private:
   i64 dim_;
   i64 state_floats_;
   Table table_;
+};
+
+class PyGroup {
+ public:
+  using Keys = std::vector<Vector<const i64>>;
+  using Offsets = std::vector<std::optional<Vector<const i64>>>;
+
+  // A feature: name, number of its table, combiner.
+  PyGroup(nb::typed<nb::list, PyTable> tables,
+          std::vector<std::tuple<std::string, i64, int>> features)
+      : held_(tables), group_(native(tables), native(features, nb::len(tables))) {}
+
+  void forward(const Keys& keys, const Offsets& offsets, i64 samples, bool insert,
+               Vector<i64> rows, Matrix<float> out) {
+    require(keys.size() == offsets.size(), "keys and offsets differ in length");
+    std::vector<GroupKeys> batch;
+    i64 total = 0;
+    for (std::size_t f = 0; f < keys.size(); ++f) {
+      batch.push_back({keys[f].data(), length(keys[f]), offset_data(offsets[f], samples)});
+      require(offsets[f] || length(keys[f]) == samples, "keys has the wrong length");
+      total += length(keys[f]);
+    }
+    require_batch(batch, samples, rows.shape(0), total);
+    require_rows(out, samples, group_.width());
+    group_.forward(batch, samples, insert, rows.data(), {out.data(), out.stride(0)});
+  }
+
+  void backward(Vector<const i64> rows, const Offsets& offsets, Matrix<const float> gradients,
+                u32 step, const std::vector<float>& learning_rates) {
+    const i64 samples = static_cast<i64>(gradients.shape(0));
+    std::vector<GroupKeys> batch;
+    i64 total = 0;
+    for (const std::optional<Vector<const i64>>& each : offsets) {
+      const i64* data = offset_data(each, samples);
+      const i64 count = data == nullptr ? samples : data[samples];
+      require(count >= 0, "offsets must not end below 0");
+      batch.push_back({nullptr, count, data});
+      total += count;
+    }
+    require_batch(batch, samples, rows.shape(0), total);
+    require_rows(gradients, samples, group_.width());
+    require(static_cast<i64>(learning_rates.size()) == group_.tables(),
+            "learning_rates has the wrong length");
+    group_.backward(batch, samples, rows.data(), {gradients.data(), gradients.stride(0)}, step,
+                    learning_rates);
+  }
+
+ private:
+  static std::vector<Table*> native(const nb::list& tables) {
+    std::vector<Table*> result;
+    for (nb::handle table : tables) result.push_back(nb::cast<PyTable&>(table).native());
+    for (Table* table : result) {
+      require(std::count(result.begin(), result.end(), table) == 1, "a table is given twice");
+    }
+    return result;
+  }
+
+  static std::vector<GroupFeature> native(
+      const std::vector<std::tuple<std::string, i64, int>>& features, std::size_t tables) {
+    std::vector<GroupFeature> result;
+    for (const auto& [name, table, combiner] : features) {
+      require(table >= 0 && table < static_cast<i64>(tables), "a feature has no table");
+      require(combiner >= 0 && combiner <= 2, "unknown combiner");
+      result.push_back({name, table, static_cast<Combiner>(combiner)});
+    }
+    return result;
+  }
+
+  static const i64* offset_data(const std::optional<Vector<const i64>>& offsets, i64 samples) {
+    if (!offsets) return nullptr;
+    require(length(*offsets) == samples + 1, "offsets has the wrong length");
+    return offsets->data();
+  }
+
+  void require_batch(const std::vector<GroupKeys>& batch, i64 samples, std::size_t rows,
+                     i64 total) const {
+    require(static_cast<i64>(batch.size()) == group_.features(), "one array for each feature");
+    require(samples >= 0 && total < i64{1} << 32, "more than 2^32 - 1 keys in one call");
+    require(static_cast<i64>(rows) == total, "rows has the wrong length");
+  }
+
+  nb::list held_;  // keeps the tables alive
+  Group group_;
 };
 
 }  // namespace
@@ -209,4 +297,12 @@ NB_MODULE(_cpu, m) {
       .def("export_rows", &PyTable::export_rows, Release(), "start"_a, "stop"_a, "since"_a,
            "keys"_a.noconvert(), "values"_a.noconvert(), "states"_a.noconvert(),
            "frequency"_a.noconvert(), "last_step"_a.noconvert());
+  nb::class_<PyGroup>(m, "Group")
+      .def(nb::init<nb::typed<nb::list, PyTable>,
+                    std::vector<std::tuple<std::string, i64, int>>>(),
+           "tables"_a, "features"_a)
+      .def("forward", &PyGroup::forward, Release(), "keys"_a.noconvert(), "offsets"_a.noconvert(),
+           "samples"_a, "insert"_a, "rows"_a.noconvert(), "out"_a.noconvert())
+      .def("backward", &PyGroup::backward, Release(), "rows"_a.noconvert(),
+           "offsets"_a.noconvert(), "gradients"_a.noconvert(), "step"_a, "learning_rates"_a);
 }

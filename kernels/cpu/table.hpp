@@ -67,6 +67,9 @@ struct RangeInput {
   const u32* last_step;
 };
 
+// Throws SegmentError unless `offsets` is a partition of [0, count) into `segments`.
+void check_offsets(const i64* offsets, i64 segments, i64 count);
+
 // How the weights of a new row start; `unset` where the caller writes them anyway.
 enum class NewWeights { initial, unset };
 
@@ -103,6 +106,7 @@ class Table {
   std::string check() const;
 
  private:
+  friend class Group;       // many tables in one call
   friend struct TableProbe;  // the native test, which breaks invariants on purpose
 
   using Lock = std::lock_guard<std::mutex>;
@@ -113,6 +117,13 @@ class Table {
   u64 hash(i64 key) const { return hash_key(key, config_.hash_mask); }
   bool is_live(u64 row) const { return (live_[row / 64] >> (row % 64) & 1) != 0; }
 
+  void find_unlocked(const i64* keys, i64 count, i64* rows) const;
+  void gather_unlocked(const i64* rows, i64 count, MatrixView out) const;
+  void gather_pooled_unlocked(const i64* rows, i64 count, const i64* offsets, i64 segments,
+                              Combiner combiner, const float* weights, MatrixView out) const;
+  void apply_unlocked(const i64* rows, i64 count, const GradientView& gradients, u32 step,
+                      float learning_rate);
+  i64 prepare_insert(const i64* keys, i64 count, i64* rows);
   void find_range(const i64* keys, i64 count, i64* rows) const;
   void find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights);
   void lookup_range(const i64* keys, i64 count, bool initial, MatrixView out) const;

@@ -23,6 +23,8 @@ inline void pause() {
 #endif
 }
 
+thread_local bool inside_a_part = false;  // a step within a part is done by its thread alone
+
 class Pool {
  public:
   static Pool& get();
@@ -64,11 +66,13 @@ class Pool {
       const PartBody& body = *body_;
       lock.unlock();
       std::exception_ptr error;
+      inside_a_part = true;
       try {
         body(part, worker);
       } catch (...) {  // of any kind: it must reach the thread that asked for the step
         error = std::current_exception();
       }
+      inside_a_part = false;
       lock.lock();
       if (error && (!error_ || part < error_part_)) {
         error_ = error;
@@ -136,7 +140,8 @@ Pool& Pool::get() {
 }  // namespace
 
 void Threads::run(i64 parts, PartBody body) const {
-  if (parts > 1 && count_ > 1 && Pool::get().try_run(count_, parts, body)) return;
+  const bool alone = parts < 2 || count_ < 2 || inside_a_part;
+  if (!alone && Pool::get().try_run(count_, parts, body)) return;
   for (i64 part = 0; part < parts; ++part) body(part, 0);
 }
 

@@ -43,7 +43,8 @@ class Threads {
 
   // Call body(part, worker) once for each part in [0, parts); `worker` is below `count()`, and
   // no two calls of one worker overlap. An exception is thrown again here after the step, that
-  // of the lowest part. Where the pool is in use by another table, this thread does all parts.
+  // of the lowest part. Within a part, or where the pool is in use by another table, this thread
+  // does all parts.
   void run(i64 parts, PartBody body) const;
 
   // Call body(begin, end, part) for the ranges that [0, items) is cut into.

@@ -113,13 +113,18 @@ void Table::update_sorted(const u64* words, const u32* positions, i64 count,
   }
 }
 
-// Rows are dealt into buckets, in the order of positions; then each bucket is sorted by row, and
-// its rows updated, by one thread. So a row's gradients are summed in the order of positions.
 void Table::apply_gradients(const i64* rows, i64 count, const GradientView& gradients, u32 step,
                             float learning_rate) {
   Lock lock(mutex_);
   check_rows(rows, count);
   if (gradients.source != nullptr) check_source(gradients, count);
+  apply_unlocked(rows, count, gradients, step, learning_rate);
+}
+
+// Rows are dealt into buckets, in the order of positions; then each bucket is sorted by row, and
+// its rows updated, by one thread. So a row's gradients are summed in the order of positions.
+void Table::apply_unlocked(const i64* rows, i64 count, const GradientView& gradients, u32 step,
+                           float learning_rate) {
   OptimizerConfig optimizer = config_.optimizer;
   optimizer.learning_rate = learning_rate;
 

@@ -9,7 +9,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from emberline.errors import DataError, nearest
-from emberline.kernels import Adagrad, HashTable, Optimizer, optimizer_from_dict
+from emberline.kernels import (
+    Adagrad,
+    HashTable,
+    Optimizer,
+    TableFeature,
+    TableGroup,
+    optimizer_from_dict,
+)
 from emberline.models.embedding.config import FeatureConfig, TableConfig
 from emberline.models.embedding.inputs import ragged_parts
 from emberline.models.embedding.table_files import (
@@ -95,6 +102,13 @@ class EmbeddingCollection(keras.layers.Layer):
                 device=device,
                 **limits,
             )
+        self._group = TableGroup(
+            list(self.tables.values()),
+            [
+                TableFeature(name=f.name, table=f.table.name, combiner=f.table.combiner)
+                for f in self.feature_configs
+            ],
+        )
         self.steps = 0
 
     def build(self, input_shape: Any) -> None:
@@ -177,50 +191,16 @@ class EmbeddingCollection(keras.layers.Layer):
     def _forward(
         self, arrays: Sequence[npt.NDArray[Any]], *, insert: bool
     ) -> tuple[Floats, Int64s]:
-        """Return the vectors [batch, width] and every feature's rows, one after the other."""
-        batch = _batch_size(self.feature_configs, arrays)
-        vectors = np.empty((batch, self.output_width), np.float32)
-        rows = []
-        for index, feature in enumerate(self.feature_configs):
-            values, offsets = arrays[2 * index], arrays[2 * index + 1]
-            table = self.tables[feature.table.name]
-            found = table.find_or_insert(values) if insert else table.find(values)
-            out = vectors[:, self._columns[index]]
-            if offsets.size:
-                table.gather_pooled(found, offsets, combiner=feature.table.combiner, out=out)
-            else:
-                table.gather(found, out=out)
-            rows.append(found)
-        return vectors, np.concatenate(rows)
+        """Return the vectors [batch, width] and every key's row, as the tables' group orders them."""
+        _check_batch_size(self.feature_configs, arrays)
+        return self._group.forward(arrays[::2], _offsets(arrays), insert=insert)
 
     def _backward(
         self, upstream: Floats, rows: Int64s, *arrays: npt.NDArray[Any]
     ) -> npt.NDArray[np.float32]:
         """Update each table once with all its features' gradients; return the anchor's 0."""
         self.steps += 1
-        batch = upstream.shape[0]
-        begin = 0
-        parts: dict[str, list[tuple[Int64s, Floats, Int64s, Floats]]] = {}
-        for index, feature in enumerate(self.feature_configs):
-            offsets = arrays[2 * index + 1]
-            end = begin + arrays[2 * index].size
-            lengths = np.diff(offsets) if offsets.size else np.ones(batch, np.int64)
-            source = np.repeat(np.arange(batch), lengths)
-            scale = np.repeat(_scale(lengths, feature.table.combiner), lengths)
-            gradients = upstream[:, self._columns[index]]
-            parts.setdefault(feature.table.name, []).append(
-                (rows[begin:end], gradients, source, scale)
-            )
-            begin = end
-        for name, uses in parts.items():
-            gradients = uses[0][1] if len(uses) == 1 else np.concatenate([use[1] for use in uses])
-            self.tables[name].apply_gradients(
-                np.concatenate([use[0] for use in uses]),
-                gradients,
-                source=np.concatenate([use[2] + i * batch for i, use in enumerate(uses)]),
-                scale=np.concatenate([use[3] for use in uses]),
-                step=self.steps,
-            )
+        self._group.backward(rows, upstream, _offsets(arrays), step=self.steps)
         return np.zeros((), np.float32)
 
     def get_config(self) -> dict[str, Any]:
@@ -269,23 +249,20 @@ class EmbeddingCollection(keras.layers.Layer):
                 restore_table_arrays(table, arrays)
 
 
-def _batch_size(features: Sequence[FeatureConfig], arrays: Sequence[npt.NDArray[Any]]) -> int:
+def _offsets(arrays: Sequence[npt.NDArray[Any]]) -> list[Int64s | None]:
+    """Give each feature's offsets; None where `ragged_parts` gave none: one key per sample."""
+    return [offsets if offsets.size else None for offsets in arrays[1::2]]
+
+
+def _check_batch_size(
+    features: Sequence[FeatureConfig], arrays: Sequence[npt.NDArray[Any]]
+) -> None:
     sizes = [
-        offsets.size - 1 if offsets.size else values.size
-        for values, offsets in zip(arrays[::2], arrays[1::2], strict=True)
+        values.size if offsets is None else offsets.size - 1
+        for values, offsets in zip(arrays[::2], _offsets(arrays), strict=True)
     ]
     for feature, size in zip(features, sizes, strict=True):
         if size != sizes[0]:
             raise DataError(
                 f"feature {feature.name!r} has {size} samples, {features[0].name!r} has {sizes[0]}"
             )
-    return sizes[0]
-
-
-def _scale(lengths: Int64s, combiner: str) -> Floats:
-    """Return d(pooled)/d(vector) of each sample's keys."""
-    if combiner == "sum":
-        return np.ones(lengths.size, np.float32)
-    divisor = np.maximum(lengths, 1).astype(np.float32)
-    scale: Floats = np.reciprocal(np.sqrt(divisor) if combiner == "sqrtn" else divisor)
-    return scale

@@ -1,0 +1,179 @@
+// Many features on many tables in one call: tables side by side on the threads, or a table that
+// has most of the keys on all of them. Neither changes a bit of any result.
+#include "group.hpp"
+
+#include <algorithm>
+
+namespace emberline {
+
+namespace {
+
+Threads most_threads(const std::vector<Table*>& tables, int (*count)(const Table&)) {
+  int most = 1;
+  for (const Table* table : tables) most = std::max(most, count(*table));
+  return Threads(most, 1);
+}
+
+}  // namespace
+
+Group::Group(std::vector<Table*> tables, std::vector<GroupFeature> features)
+    : features_(std::move(features)),
+      threads_(most_threads(tables, [](const Table& t) { return t.threads_.count(); })) {
+  tables_.resize(tables.size());
+  for (std::size_t t = 0; t < tables.size(); ++t) tables_[t].table = tables[t];
+  for (std::size_t f = 0; f < features_.size(); ++f) {
+    Member& member = tables_[static_cast<std::size_t>(features_[f].table)];
+    member.features.push_back(f);
+    columns_.push_back(width_);
+    width_ += member.table->config_.dim;
+  }
+}
+
+// Lay the keys out, table after table, and take the tables' mutexes. In the order of addresses:
+// two groups that share tables must not wait for each other.
+std::vector<std::unique_lock<std::mutex>> Group::begin_call(const std::vector<GroupKeys>& batch,
+                                                            i64 samples) {
+  for (std::size_t f = 0; f < features_.size(); ++f) {
+    if (batch[f].offsets == nullptr) continue;
+    try {
+      check_offsets(batch[f].offsets, samples, batch[f].count);
+    } catch (const SegmentError& error) {
+      throw SegmentError("feature '" + features_[f].name + "': " + error.what());
+    }
+  }
+  total_ = 0;
+  std::vector<Table*> order;
+  for (Member& member : tables_) {
+    member.begin = total_;
+    member.count = 0;
+    for (const std::size_t f : member.features) member.count += batch[f].count;
+    member.error = nullptr;
+    total_ += member.count;
+    order.push_back(member.table);
+  }
+  std::sort(order.begin(), order.end(), std::less<Table*>());
+  std::vector<std::unique_lock<std::mutex>> locks;
+  for (Table* table : order) locks.emplace_back(table->mutex_);
+  return locks;
+}
+
+// Call work(member) for each table; then throw what the first of them threw.
+template <class Work>
+void Group::for_each_table(const Work& work) {
+  const auto guarded = [&](Member& member) {
+    try {
+      work(member);
+    } catch (...) {  // thrown again below: which table's error it is must not depend on timing
+      member.error = std::current_exception();
+    }
+  };
+  std::vector<Member*> side_by_side;
+  for (Member& member : tables_) {
+    const bool dominates = member.count * threads_.count() > total_;
+    if (dominates || member.table->threads_.parts(total_) == 1) {
+      guarded(member);
+    } else {
+      side_by_side.push_back(&member);
+    }
+  }
+  threads_.run(static_cast<i64>(side_by_side.size()), [&](i64 part, int) {
+    guarded(*side_by_side[static_cast<std::size_t>(part)]);
+  });
+  for (const Member& member : tables_) {
+    if (member.error) std::rethrow_exception(member.error);
+  }
+}
+
+// The keys of all features of a table in a row; those of a single feature stay where they are.
+void Group::join_keys(Member& member, const std::vector<GroupKeys>& batch) {
+  if (member.features.size() == 1) {
+    member.keys = batch[member.features[0]].keys;
+    return;
+  }
+  i64* keys = member.keys_scratch.ensure(member.count);
+  member.keys = keys;
+  for (const std::size_t f : member.features) {
+    keys = std::copy_n(batch[f].keys, batch[f].count, keys);
+  }
+}
+
+void Group::gather(const Member& member, const std::vector<GroupKeys>& batch, i64 samples,
+                   const i64* rows, MatrixView out) const {
+  rows += member.begin;
+  for (const std::size_t f : member.features) {
+    const MatrixView to{out.data + columns_[f], out.stride};
+    const GroupKeys& keys = batch[f];
+    if (keys.offsets == nullptr) {
+      member.table->gather_unlocked(rows, keys.count, to);
+    } else {
+      member.table->gather_pooled_unlocked(rows, keys.count, keys.offsets, samples,
+                                           features_[f].combiner, nullptr, to);
+    }
+    rows += keys.count;
+  }
+}
+
+void Group::forward(const std::vector<GroupKeys>& batch, i64 samples, bool insert, i64* rows,
+                    MatrixView out) {
+  const std::lock_guard<std::mutex> call(mutex_);
+  const auto locks = begin_call(batch, samples);
+  for_each_table([&](Member& member) {
+    join_keys(member, batch);
+    Table& table = *member.table;
+    i64* own = rows + member.begin;
+    member.added = 0;
+    if (insert) {
+      member.added = table.prepare_insert(member.keys, member.count, own);
+    } else {
+      table.find_unlocked(member.keys, member.count, own);
+    }
+  });
+  for_each_table([&](Member& member) {
+    member.table->insert_new(member.keys, member.count, member.added, rows + member.begin,
+                             NewWeights::initial);
+    gather(member, batch, samples, rows, out);
+  });
+}
+
+// Each key's gradient, as a place in the matrix of all features and a factor: 1 over what the
+// sample's vectors were divided by. The place counts floats, so features at different columns
+// are summed together.
+void Group::spread_gradients(Member& member, const std::vector<GroupKeys>& batch, i64 samples,
+                             ConstMatrixView gradients) {
+  i64* source = member.source_scratch.ensure(member.count);
+  bool scaled = false;
+  for (const std::size_t f : member.features) {
+    scaled |= batch[f].offsets != nullptr && features_[f].combiner != Combiner::sum;
+  }
+  float* scale = scaled ? member.scale_scratch.ensure(member.count) : nullptr;
+  member.gradients = {gradients.data, samples * gradients.stride, 1, source, scale};
+  for (const std::size_t f : member.features) {
+    const i64* offsets = batch[f].offsets;
+    for (i64 sample = 0; sample < samples; ++sample) {
+      const i64 keys = offsets == nullptr ? 1 : offsets[sample + 1] - offsets[sample];
+      source = std::fill_n(source, keys, sample * gradients.stride + columns_[f]);
+      if (!scaled || keys == 0) continue;
+      const float divisor =
+          offsets == nullptr ? 1.0f : pool_divisor(features_[f].combiner, nullptr, 0, keys);
+      scale = std::fill_n(scale, keys, 1.0f / divisor);
+    }
+  }
+}
+
+void Group::backward(const std::vector<GroupKeys>& batch, i64 samples, const i64* rows,
+                     ConstMatrixView gradients, u32 step,
+                     const std::vector<float>& learning_rates) {
+  const std::lock_guard<std::mutex> call(mutex_);
+  const auto locks = begin_call(batch, samples);
+  for_each_table([&](Member& member) {
+    member.table->check_rows(rows + member.begin, member.count);
+    spread_gradients(member, batch, samples, gradients);
+  });
+  for_each_table([&](Member& member) {
+    const auto number = static_cast<std::size_t>(&member - tables_.data());
+    member.table->apply_unlocked(rows + member.begin, member.count, member.gradients, step,
+                                 learning_rates[number]);
+  });
+}
+
+}  // namespace emberline

@@ -1,0 +1,239 @@
+"""TableGroup: many features in one call are the tables' own calls, one after the other."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+
+from emberline.kernels import (
+    SGD,
+    Adagrad,
+    ArrayShapeError,
+    ConfigError,
+    Constant,
+    HashTable,
+    RowIndexError,
+    TableFeature,
+    TableFullError,
+    TableGroup,
+)
+from tests.kernels.conftest import floats, ints
+from tests.reference import ReferenceTable
+
+TABLES = {"a": (3, Adagrad(learning_rate=0.1)), "b": (8, SGD(learning_rate=0.5)), "c": (1, SGD())}
+THREADS = [1, 2, 7]
+
+
+def make_tables(kind: Any = HashTable, **settings: Any) -> list[Any]:
+    return [
+        kind(dim, name=name, optimizer=optimizer, **settings)
+        for name, (dim, optimizer) in TABLES.items()
+    ]
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    for one, two in zip(vars(ours.export()).values(), vars(theirs.export()).values(), strict=True):
+        assert_array_equal(one, two)
+
+
+def one_by_one(
+    tables: dict[str, ReferenceTable],
+    features: list[TableFeature],
+    keys: list[NDArray[np.int64]],
+    offsets: list[NDArray[np.int64] | None],
+    gradients: NDArray[np.float32],
+    insert: bool,
+    step: int,
+) -> NDArray[np.float32]:
+    """The step with the reference's methods; returns the vectors."""
+    batch = len(gradients)
+    found, vectors = [], []
+    for feature, each, part in zip(features, keys, offsets, strict=True):
+        table = tables[feature.table]
+        rows = table.find_or_insert(each) if insert else table.find(each)
+        part = np.arange(batch + 1) if part is None else part
+        vectors.append(table.gather_pooled(rows, part, combiner=feature.combiner))
+        found.append(rows)
+    columns = np.cumsum([0, *(v.shape[1] for v in vectors)])
+    for name, table in tables.items():
+        uses = [f for f, feature in enumerate(features) if feature.table == name]
+        all_rows: list[Any] = []
+        source: list[Any] = []
+        scale: list[Any] = []
+        stacked: list[Any] = []
+        for f in uses:
+            part = offsets[f]
+            lengths = np.ones(batch, int) if part is None else np.diff(part)
+            divisor = np.maximum(lengths, 1).astype(np.float32)
+            power = {"sum": divisor * 0 + 1, "mean": divisor, "sqrtn": np.sqrt(divisor)}
+            all_rows.append(found[f])
+            source.append(np.repeat(np.arange(batch), lengths) + batch * len(stacked))
+            scale.append(np.repeat(1 / power[features[f].combiner], lengths))
+            stacked.append(gradients[:, columns[f] : columns[f + 1]])
+        if uses:
+            table.apply_gradients(
+                np.concatenate(all_rows),
+                np.concatenate(stacked),
+                source=np.concatenate(source),
+                scale=np.concatenate(scale).astype(np.float32),
+                step=step,
+            )
+    return np.concatenate(vectors, axis=1)
+
+
+@given(
+    features=st.lists(
+        st.tuples(
+            st.sampled_from(list(TABLES)), st.sampled_from(["sum", "mean", "sqrtn"]), st.booleans()
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    batch=st.integers(0, 12),
+    insert=st.lists(st.booleans(), min_size=1, max_size=3),
+    threads=st.sampled_from(THREADS),
+    seed=st.integers(0, 2**16),
+)
+def test_equals_the_reference_feature_by_feature(
+    features: list[tuple[str, str, bool]], batch: int, insert: list[bool], threads: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    tables = make_tables(threads=threads, _grain=2, _hash_bits=3)
+    references = dict(zip(TABLES, make_tables(ReferenceTable), strict=True))
+    named = [
+        TableFeature(name=f"f{n}", table=table, combiner=combiner)
+        for n, (table, combiner, _) in enumerate(features)
+    ]
+    group = TableGroup(tables, named)
+    for step, inserting in enumerate([True, *insert]):
+        keys: list[NDArray[np.int64]] = []
+        offsets: list[NDArray[np.int64] | None] = []
+        for _, _, pooled in features:
+            lengths = rng.integers(0, 4, batch) if pooled else np.ones(batch, int)
+            keys.append(rng.integers(-4, 9, lengths.sum()))
+            offsets.append(np.cumsum([0, *lengths]) if pooled else None)
+        gradients = rng.normal(size=(batch, group.width)).astype(np.float32)
+        out = np.full((batch, group.width + 3), np.nan, np.float32)
+        vectors, rows = group.forward(keys, offsets, insert=inserting, out=out[:, 1:-2])
+        expected = one_by_one(references, named, keys, offsets, gradients, inserting, step)
+        assert_array_equal(vectors, expected)
+        assert np.isnan(out[:, [0, -2, -1]]).all()
+        group.backward(rows, gradients, offsets, step=step)
+        for table in tables:
+            table.check()
+            assert_same(table, references[table.name])
+
+
+def test_every_number_of_threads_gives_the_same_bits() -> None:
+    """Default parts, so that tables run side by side, and one table has most keys."""
+    features = [TableFeature(name=str(n), table="abbc"[n % 4]) for n in range(8)]
+    features.append(TableFeature(name="many", table="c", combiner="mean"))
+    results = []
+    for threads in THREADS:
+        rng = np.random.default_rng(5)
+        tables = make_tables(threads=threads)
+        group = TableGroup(tables, features)
+        out = []
+        for step in range(3):
+            keys = [rng.zipf(1.3, 3000) for _ in range(8)] + [rng.zipf(1.1, 60_000) % 20_000]
+            offsets = [None] * 8 + [np.arange(3001) * 20]
+            vectors, rows = group.forward(keys, offsets, insert=True)
+            gradients = rng.normal(size=vectors.shape).astype(np.float32)
+            group.backward(rows, gradients, offsets, step=step, learning_rates={"b": 0.25})
+            out += [vectors, rows]
+        for table in tables:
+            table.check()
+            out += vars(table.export()).values()
+        results.append(out)
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            assert_array_equal(one, two)
+
+
+def test_by_hand() -> None:
+    table = HashTable(2, name="t", optimizer=SGD(learning_rate=1.0), initializer=Constant(value=0))
+    features = [
+        TableFeature(name="one", table="t"),
+        TableFeature(name="mean", table="t", combiner="mean"),
+    ]
+    group = TableGroup([table], features)
+    assert group.width == 4
+    assert group.columns == {"one": slice(0, 2), "mean": slice(2, 4)}
+    offsets = [None, ints(0, 2, 2)]
+    vectors, rows = group.forward([ints(5, 6), ints(6, 7)], offsets, insert=True)
+    assert_array_equal(rows, ints(0, 1, 1, 2))
+    assert_array_equal(vectors, np.zeros((2, 4), np.float32))
+    gradients = floats([1, 2, 4, 8], [16, 32, 64, 128])
+    group.backward(rows, gradients, offsets, learning_rates={"t": 2.0}, step=3)
+    expected = floats([-2, -4], [-2 * (16 + 2), -2 * (32 + 4)], [-4, -8])
+    assert_array_equal(table.lookup(ints(5, 6, 7)), expected)
+    assert_array_equal(table.export().frequency, [1, 2, 1])
+    assert_array_equal(table.export().last_step, [3, 3, 3])
+
+
+def test_a_full_table_leaves_all_as_they_were() -> None:
+    tables = [HashTable(2, name="free"), HashTable(2, name="small", max_rows=3)]
+    features = [TableFeature(name="x", table="free"), TableFeature(name="y", table="small")]
+    group = TableGroup(tables, features)
+    group.forward([[1], [1]], insert=True)
+    with pytest.raises(TableFullError, match="'small' is full"):
+        group.forward([ints(1, 2, 3, 4), ints(1, 2, 3, 4)], insert=True)
+    for table in tables:
+        table.check()
+        assert_array_equal(table.keys(), ints(1))
+    _, rows = group.forward([ints(1, 2, 3), ints(3, 2, 1)], insert=True)
+    assert_array_equal(rows, ints(0, 1, 2, 1, 2, 0))
+
+
+def test_bad_rows_leave_all_as_they_were() -> None:
+    tables = make_tables()
+    group = TableGroup(tables, [TableFeature(name=name, table=name) for name in TABLES])
+    vectors, rows = group.forward([[1, 2]] * 3, insert=True)
+    tables[2].erase([2])
+    before = [table.export() for table in tables]
+    with pytest.raises(RowIndexError, match=r"rows\[1\] is 1, a row of table 'c'"):
+        group.backward(rows, np.ones_like(vectors))
+    for table, export in zip(tables, before, strict=True):
+        for one, two in zip(vars(table.export()).values(), vars(export).values(), strict=True):
+            assert_array_equal(one, two)
+
+
+def test_bad_arguments() -> None:
+    tables = make_tables()
+    features = [TableFeature(name="x", table="a"), TableFeature(name="y", table="b")]
+    group = TableGroup(tables, features)
+    assert repr(group) == "TableGroup(['a', 'b', 'c'], features=2, width=11)"
+    with pytest.raises(ArrayShapeError, match="keys has 1 entries; expected one for each of the 2"):
+        group.forward([[1]], insert=True)
+    with pytest.raises(ArrayShapeError, match="feature 'y' has 2 samples, 'x' has 1"):
+        group.forward([[1], [1, 2]], insert=True)
+    with pytest.raises(ArrayShapeError, match=r"feature 'y': offsets\[1\] is 2"):
+        group.forward([[1, 1], [1]], [None, ints(0, 2, 1)], insert=True)
+    with pytest.raises(ArrayShapeError, match="offsets of feature 'x' is empty"):
+        group.forward([[1], [1]], [ints(), None], insert=True)
+    assert [len(table) for table in tables] == [0, 0, 0]
+    vectors, rows = group.forward([[1, 1], [1]], [None, ints(0, 1, 1)], insert=True)
+    with pytest.raises(ArrayShapeError, match="offsets of feature 'y' has length 2; expected 3"):
+        group.backward(rows, vectors, [None, ints(0, 1)])
+    with pytest.raises(ArrayShapeError, match=r"rows has shape \[3\]; expected \[4\]"):
+        group.backward(rows, vectors)
+    with pytest.raises(ArrayShapeError, match=r"feature 'y': offsets\[0\] is 1"):
+        group.backward(rows, vectors, [None, ints(1, 0, 1)])
+    with pytest.raises(ConfigError, match=r"the group has no table 'bb'.*'b'"):
+        group.backward(rows, vectors, [None, ints(0, 1, 1)], learning_rates={"bb": 1.0})
+    with pytest.raises(ConfigError, match=r"learning_rates\['b'\] is -1"):
+        group.backward(rows, vectors, [None, ints(0, 1, 1)], learning_rates={"b": -1.0})
+    with pytest.raises(ConfigError, match="different names"):
+        TableGroup([tables[0], tables[0]], features)
+    with pytest.raises(ConfigError, match="feature 'x' is given twice"):
+        TableGroup(tables, features[:1] * 2)
+    with pytest.raises(ConfigError, match="feature 'x': the group has no table 'd'"):
+        TableGroup(tables, [TableFeature(name="x", table="d")])
+    with pytest.raises(ConfigError, match="at least one feature"):
+        TableGroup(tables, [])
+    with pytest.raises(ConfigError, match="feature 'x': unknown combiner 'max'"):
+        TableFeature(name="x", table="a", combiner="max")
