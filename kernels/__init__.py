@@ -23,7 +23,17 @@ from emberline.kernels.initializers import (
     initializer_from_dict,
 )
 from emberline.kernels.memory_usage import MemoryUsage
-from emberline.kernels.optimizers import SGD, Adagrad, Optimizer, optimizer_from_dict
+from emberline.kernels.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Ftrl,
+    Optimizer,
+    RMSprop,
+    RowwiseAdagrad,
+    optimizer_from_dict,
+)
 from emberline.kernels.table import HashTable
 from emberline.kernels.table_feature import TableFeature
 from emberline.kernels.table_range import TableRange
@@ -31,11 +41,14 @@ from emberline.kernels.table_range import TableRange
 __all__ = [
     "SGD",
     "Adagrad",
+    "Adam",
+    "AdamW",
     "ArrayShapeError",
     "ArrayTypeError",
     "ConfigError",
     "Constant",
     "DeviceError",
+    "Ftrl",
     "HashTable",
     "Initializer",
     "KeyRangeError",
@@ -43,7 +56,9 @@ __all__ = [
     "MemoryUsage",
     "Normal",
     "Optimizer",
+    "RMSprop",
     "RowIndexError",
+    "RowwiseAdagrad",
     "TableCorruptError",
     "TableFeature",
     "TableFullError",

@@ -6,15 +6,33 @@ from typing import Annotated
 import numpy
 from numpy.typing import NDArray
 
+class OptimizerConfig:
+    def __init__(
+        self,
+        kind: int,
+        learning_rate: float,
+        initial_state: float,
+        epsilon: float,
+        weight_decay: float,
+        clip_norm: float,
+        momentum: float,
+        decay_1: float,
+        rest_1: float,
+        decay_2: float,
+        rest_2: float,
+        power: float,
+        l1: float,
+        l2: float,
+        shrinkage: float,
+        beta: float,
+    ) -> None: ...
+
 class Table:
     def __init__(
         self,
         name: str,
         dim: int,
-        optimizer: int,
-        learning_rate: float,
-        initial_state: float,
-        epsilon: float,
+        optimizer: OptimizerConfig,
         initializer: int,
         offset: float,
         scale: float,

@@ -101,10 +101,7 @@ class HashTable:
         self._table = _cpu.Table(
             name,
             self._dim,
-            optimizer.kernel_code,
-            optimizer.learning_rate,
-            optimizer.initial_state,
-            optimizer.kernel_epsilon,
+            _cpu.OptimizerConfig(optimizer.kernel_code, *optimizer.kernel_settings()),
             initializer.kernel_code,
             initializer.kernel_offset,
             initializer.kernel_scale,
@@ -346,6 +343,7 @@ class HashTable:
                 f"table {self._settings.name!r}: learning_rate is {learning_rate}; "
                 "expected a finite number, at least 0"
             )
+        self._settings.optimizer.check_learning_rate(rate)
         self._table.apply_gradients(rows, gradients, source, scale, int(step), rate)
 
     def assign(self, keys: ArrayLike, values: Floats, states: Floats | None = None) -> None:

@@ -7,7 +7,18 @@ and initializers come from `emberline.kernels`.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from emberline.kernels import SGD, Adagrad, Constant, Normal, Uniform
+from emberline.kernels import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Constant,
+    Ftrl,
+    Normal,
+    RMSprop,
+    RowwiseAdagrad,
+    Uniform,
+)
 
 if TYPE_CHECKING:
     from emberline.models.checkpoint import load_model as load_model
@@ -31,11 +42,16 @@ _HOME = {
 __all__ = [
     "SGD",
     "Adagrad",
+    "Adam",
+    "AdamW",
     "Constant",
     "EmbeddingCollection",
     "FeatureConfig",
+    "Ftrl",
     "Normal",
+    "RMSprop",
     "RankingConfig",
+    "RowwiseAdagrad",
     "TableConfig",
     "Uniform",
     "load_model",

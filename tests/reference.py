@@ -13,6 +13,7 @@ from emberline.kernels.errors import RowIndexError, TableFullError
 from emberline.kernels.initializers import Initializer, Uniform
 from emberline.kernels.optimizers import SGD, Optimizer
 from emberline.kernels.table_range import TableRange
+from tests import reference_optimizers
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -131,11 +132,9 @@ class ReferenceTable:
         return self.find(keys)
 
     def _new_row(self, key: int) -> Row:
-        settings = self.optimizer.to_dict()
-        initial = settings.get("initial_accumulator_value", 0.0)
-        count = self.dim if settings["name"] == "Adagrad" else 0
         weights = initial_weights(self.initializer, self.seed, key, self.dim)
-        return Row(key, weights, np.full(count, initial, np.float32), version=self._version)
+        states = reference_optimizers.initial_states(self.optimizer.to_dict(), self.dim)
+        return Row(key, weights, states, version=self._version)
 
     def _row(self, number: int, position: int) -> Row:
         if not 0 <= number < len(self._rows):
@@ -218,12 +217,9 @@ class ReferenceTable:
             count[number] = count.get(number, 0) + 1
         for number, gradient in sums.items():
             row = self._row(number, 0)
-            if settings["name"] == "Adagrad":
-                row.states = row.states + gradient * gradient
-                root = np.sqrt(row.states + np.float32(settings["epsilon"]))
-                row.weights = row.weights - rate * gradient / root
-            else:
-                row.weights = row.weights - rate * gradient
+            row.weights, row.states = reference_optimizers.update(
+                settings, rate, gradient, row.weights, row.states
+            )
             row.frequency = min(row.frequency + count[number], 2**32 - 1)
             row.last_step, row.version = step, self._version
 

@@ -48,15 +48,25 @@ const T* data_or_null(const std::optional<Vector<const T>>& vector, i64 count) {
   return vector->data();
 }
 
+void make_optimizer_config(OptimizerConfig* self, int kind, float learning_rate,
+                           float initial_state, float epsilon, float weight_decay, float clip_norm,
+                           float momentum, float decay_1, float rest_1, float decay_2,
+                           float rest_2, float power, float l1, float l2, float shrinkage,
+                           float beta) {
+  require(kind >= 0 && kind <= static_cast<int>(OptimizerKind::rmsprop_centered_momentum),
+          "no optimizer has this kind");
+  new (self) OptimizerConfig{static_cast<OptimizerKind>(kind), learning_rate, initial_state,
+                             epsilon, weight_decay, clip_norm, momentum, decay_1, rest_1, decay_2,
+                             rest_2, power, l1, l2, shrinkage, beta};
+}
+
 class PyTable {
  public:
-  PyTable(std::string name, i64 dim, int optimizer, float learning_rate, float initial_state,
-          float epsilon, int initializer, float offset, float scale, u64 seed, i64 max_rows,
-          int hash_bits, int threads, i64 grain)
+  PyTable(std::string name, i64 dim, const OptimizerConfig& optimizer, int initializer,
+          float offset, float scale, u64 seed, i64 max_rows, int hash_bits, int threads, i64 grain)
       : dim_(dim),
-        state_floats_(optimizer_state_floats(static_cast<OptimizerKind>(optimizer), dim)),
-        table_({std::move(name), dim,
-                {static_cast<OptimizerKind>(optimizer), learning_rate, initial_state, epsilon},
+        state_floats_(optimizer_state_floats(optimizer.kind, dim)),
+        table_({std::move(name), dim, optimizer,
                 {static_cast<InitializerKind>(initializer), offset, scale}, seed, max_rows,
                 hash_bits >= 64 ? ~u64{0} : (u64{1} << hash_bits) - 1, threads, grain}) {}
 
@@ -262,13 +272,16 @@ NB_MODULE(_cpu, m) {
       PyErr_SetString(python_class.ptr(), error.what());
     }
   });
+  nb::class_<OptimizerConfig>(m, "OptimizerConfig")
+      .def("__init__", &make_optimizer_config, "kind"_a, "learning_rate"_a, "initial_state"_a,
+           "epsilon"_a, "weight_decay"_a, "clip_norm"_a, "momentum"_a, "decay_1"_a, "rest_1"_a,
+           "decay_2"_a, "rest_2"_a, "power"_a, "l1"_a, "l2"_a, "shrinkage"_a, "beta"_a);
   using Release = nb::call_guard<nb::gil_scoped_release>;
   nb::class_<PyTable>(m, "Table")
-      .def(nb::init<std::string, i64, int, float, float, float, int, float, float, u64, i64, int,
+      .def(nb::init<std::string, i64, const OptimizerConfig&, int, float, float, u64, i64, int,
                     int, i64>(),
-           "name"_a, "dim"_a, "optimizer"_a, "learning_rate"_a, "initial_state"_a, "epsilon"_a,
-           "initializer"_a, "offset"_a, "scale"_a, "seed"_a, "max_rows"_a, "hash_bits"_a,
-           "threads"_a, "grain"_a)
+           "name"_a, "dim"_a, "optimizer"_a, "initializer"_a, "offset"_a, "scale"_a, "seed"_a,
+           "max_rows"_a, "hash_bits"_a, "threads"_a, "grain"_a)
       .def("size", &PyTable::size, Release())
       .def("row_limit", &PyTable::row_limit, Release())
       .def("reserve", &PyTable::reserve, Release(), "keys"_a)

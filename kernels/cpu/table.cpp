@@ -209,7 +209,9 @@ void Table::initialize_row(u32 row, i64 key, NewWeights weights) {
   const RowsView rows = this->rows();
   if (weights == NewWeights::initial) initialize_weights(key, row_weights(rows, row));
   float* states = row_states(rows, row);
-  std::fill(states, states + layout_.state_floats, config_.optimizer.initial_state);
+  for (i64 i = 0; i < layout_.state_floats; ++i) {
+    states[i] = optimizer_initial_state(config_.optimizer, config_.dim, i);
+  }
   row_key(rows, row) = key;
   row_frequency(rows, row) = 0;
   row_last_step(rows, row) = 0;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "optimize.hpp"
 #include "table.hpp"
 
 namespace emberline {
@@ -74,17 +75,7 @@ void Table::update_row(u32 row, const GradientView& gradients, const u32* positi
     gradient = sum;
   }
   const RowsView rows = this->rows();
-  float* __restrict__ weights = row_weights(rows, row);
-  if (optimizer.kind == OptimizerKind::adagrad) {
-    float* __restrict__ states = weights + dim;
-    for (i64 lane = 0; lane < dim; ++lane) {
-      adagrad_lane(optimizer, gradient[lane], weights + lane, states + lane);
-    }
-  } else {
-    for (i64 lane = 0; lane < dim; ++lane) {
-      sgd_lane(optimizer.learning_rate, gradient[lane], weights + lane);
-    }
-  }
+  optimize_row(optimizer, dim, gradient, row_weights(rows, row), row_states(rows, row));
 }
 
 // Update the rows of sorted words, each once.

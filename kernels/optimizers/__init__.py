@@ -4,11 +4,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from emberline.kernels.optimizers.adagrad import Adagrad
+from emberline.kernels.optimizers.adam import Adam
+from emberline.kernels.optimizers.adamw import AdamW
+from emberline.kernels.optimizers.ftrl import Ftrl
 from emberline.kernels.optimizers.optimizer import Optimizer
+from emberline.kernels.optimizers.rmsprop import RMSprop
+from emberline.kernels.optimizers.rowwise_adagrad import RowwiseAdagrad
 from emberline.kernels.optimizers.sgd import SGD
 from emberline.kernels.settings import from_dict
 
-__all__ = ["SGD", "Adagrad", "Optimizer", "optimizer_from_dict"]
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Ftrl",
+    "Optimizer",
+    "RMSprop",
+    "RowwiseAdagrad",
+    "optimizer_from_dict",
+]
+
+# By the name that `Optimizer.to_dict` writes.
+OPTIMIZERS: Mapping[str, type[Optimizer]] = {
+    cls.__name__: cls for cls in (SGD, Adagrad, RowwiseAdagrad, Adam, AdamW, Ftrl, RMSprop)
+}
 
 
 def optimizer_from_dict(config: Mapping[str, Any]) -> Optimizer:
@@ -18,6 +39,6 @@ def optimizer_from_dict(config: Mapping[str, Any]) -> Optimizer:
         ConfigError: an unknown name or setting (with the nearest known one), or a bad value.
 
     >>> optimizer_from_dict({"name": "Adagrad", "learning_rate": 0.1})
-    Adagrad(learning_rate=0.1, initial_accumulator_value=0.1, epsilon=1e-07)
+    Adagrad(learning_rate=0.1)
     """
-    return from_dict("optimizer", {"SGD": SGD, "Adagrad": Adagrad}, config)
+    return from_dict("optimizer", OPTIMIZERS, config)

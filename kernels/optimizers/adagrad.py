@@ -1,7 +1,6 @@
 """Adagrad: a step size per weight that falls with the squared gradients seen."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from emberline.kernels.optimizers.optimizer import Optimizer
 from emberline.kernels.settings import require_number
@@ -9,7 +8,7 @@ from emberline.kernels.settings import require_number
 __all__ = ["Adagrad"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Adagrad(Optimizer):
     """`accumulator += g * g; weight -= learning_rate * g / sqrt(accumulator + epsilon)`.
 
@@ -28,9 +27,6 @@ class Adagrad(Optimizer):
     initial_accumulator_value: float = 0.1
     epsilon: float = 1e-7
 
-    kernel_code: ClassVar[int] = 1
-    states_per_weight: ClassVar[int] = 1
-
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
@@ -39,11 +35,14 @@ class Adagrad(Optimizer):
         require_number(self, "epsilon", self.epsilon, minimum=0, above=True)
 
     @property
-    def initial_state(self) -> float:
-        """What the accumulators of a new row start with."""
-        return self.initial_accumulator_value
+    def kernel_code(self) -> int:
+        """The OptimizerKind of optimizers.cuh."""
+        return 1
 
     @property
-    def kernel_epsilon(self) -> float:
-        """The epsilon inside the root."""
-        return self.epsilon
+    def states_per_weight(self) -> int:
+        """The accumulator."""
+        return 1
+
+    def _kernel_settings(self) -> dict[str, float]:
+        return {"initial_state": self.initial_accumulator_value, "epsilon": self.epsilon}

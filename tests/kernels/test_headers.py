@@ -19,6 +19,7 @@ KERNELS = """
 #include "optimizers.cuh"
 #include "rows.cuh"
 #include "segments.cuh"
+#include "square_sum.cuh"
 using namespace emberline;
 
 __device__ i64 thread() { return static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; }
@@ -49,15 +50,49 @@ extern "C" __global__ void initialize(RowsView view, InitializerConfig config, u
   }
 }
 
+struct WarpLanes {
+  const OptimizerConfig& config;
+  const RowUpdate& update;
+  const GradientView& gradients;
+  const u32* positions;
+  i64 count;
+  i64 dim;
+  float* weights;
+  float* states;
+
+  template <OptimizerKind kind>
+  __device__ void operator()() const {
+    for (i64 lane = thread() % 32; lane < dim; lane += 32) {
+      const float gradient = segment_gradient(gradients, positions, count, lane);
+      optimizer_lane<kind>(config, update, dim, gradient, weights + lane, states + lane);
+    }
+  }
+};
+
+// One warp updates one row.
 extern "C" __global__ void update(RowsView view, GradientView gradients, OptimizerConfig config,
                                   const u32* rows, const i64* starts, const u32* positions,
                                   i64 segments) {
   const i64 dim = view.layout.dim;
-  for (i64 i = thread(); i < segments * dim; i += threads()) {
-    const i64 s = i / dim;
-    const float gradient = segment_gradient(gradients, positions + starts[s],
-                                            starts[s + 1] - starts[s], i % dim);
-    optimizer_lane(config, gradient, i % dim, row_weights(view, rows[s]), row_states(view, rows[s]));
+  for (i64 s = thread() / 32; s < segments; s += threads() / 32) {
+    const u32* of_row = positions + starts[s];
+    const i64 count = starts[s + 1] - starts[s];
+    float* states = row_states(view, rows[s]);
+    float squares = 0.0f;
+    if (needs_square_sum(config)) {
+      for (i64 lane = thread() % kPartialSums; lane < dim; lane += kPartialSums) {
+        const float gradient = segment_gradient(gradients, of_row, count, lane);
+        squares += gradient * gradient;
+      }
+      for (int offset = 16; offset > 0; offset /= 2) {
+        squares += __shfl_xor_sync(~0u, squares, offset);
+      }
+    }
+    const RowUpdate update = row_update(config, dim, squares, states);
+    visit_kind(config.kind, WarpLanes{config, update, gradients, of_row, count, dim,
+                                      row_weights(view, rows[s]), states});
+    __syncwarp();
+    if (thread() % 32 == 0) finish_row(config, update, dim, states);
   }
 }
 

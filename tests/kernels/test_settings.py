@@ -49,6 +49,8 @@ def test_defaults_are_keras() -> None:
     assert Adagrad().to_dict() == {
         "name": "Adagrad",
         "learning_rate": 0.001,
+        "weight_decay": None,
+        "clip_norm": None,
         "initial_accumulator_value": 0.1,
         "epsilon": 1e-7,
     }
@@ -59,9 +61,12 @@ def test_defaults_are_keras() -> None:
     ("config", "message"),
     [
         ({"name": "Adagard"}, "unknown optimizer 'Adagard'; did you mean 'Adagrad'?"),
-        ({"name": "Lion"}, "unknown optimizer 'Lion'; known: Adagrad, SGD"),
+        ({"name": "Lion"}, "unknown optimizer 'Lion'; known: Adagrad, Adam, AdamW, Ftrl, RMSprop"),
         ({"name": "SGD", "lerning_rate": 1}, "SGD has no setting 'lerning_rate'; did you mean"),
-        ({"name": "SGD", "epsilon": 1}, "SGD has no setting 'epsilon'; known: learning_rate"),
+        (
+            {"name": "SGD", "epsilon": 1},
+            "SGD has no setting 'epsilon'; known: clip_norm, learning_rate",
+        ),
         ({"learning_rate": 1}, "expected a dictionary with a 'name'"),
         ("SGD", "expected a dictionary with a 'name', got 'SGD'"),
         ({"name": "SGD", "learning_rate": "1"}, r"SGD\(learning_rate='1'\): expected a number"),
@@ -101,7 +106,7 @@ def test_bad_values(make: Any, message: str) -> None:
 
 
 def test_base_classes_are_abstract() -> None:
-    with pytest.raises(TypeError, match="use SGD or Adagrad"):
+    with pytest.raises(TypeError, match="use SGD, Adagrad, Adam or another"):
         Optimizer()
     with pytest.raises(TypeError, match="use Uniform, Normal or Constant"):
         Initializer()

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from numpy.testing import assert_array_equal
 
-from emberline.kernels import SGD, Adagrad, Constant, HashTable, TableFullError, Uniform
+from emberline.kernels import Constant, HashTable, TableFullError, Uniform
 from tests.kernels.conftest import Table, ints
+from tests.kernels.every_optimizer import ALL
 from tests.reference import ReferenceTable
 
 DIM = 3
@@ -32,7 +33,7 @@ class TableMachine(RuleBasedStateMachine):
     """Every rule does the same to both tables; results and contents must agree."""
 
     @initialize(
-        optimizer=st.sampled_from([SGD(learning_rate=0.5), Adagrad(learning_rate=0.5)]),
+        optimizer=st.sampled_from(list(ALL.values())),
         initializer=st.sampled_from([Uniform(), Constant(value=1.5), Uniform(low=0.0, high=8.0)]),
         seed=st.integers(0, 2**64 - 1),
         hash_bits=st.sampled_from([0, 1, 2, 4, 64]),

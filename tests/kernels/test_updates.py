@@ -8,9 +8,10 @@ from numpy.testing import assert_array_equal
 
 from emberline.kernels import SGD, Adagrad, Constant, HashTable, Optimizer, RowIndexError
 from tests.kernels.conftest import MakeTable, floats, ints
+from tests.kernels.every_optimizer import ALL
 from tests.reference import ReferenceTable
 
-OPTIMIZERS = [SGD(learning_rate=0.1), Adagrad(learning_rate=0.05)]
+OPTIMIZERS = list(ALL.values())
 
 
 def test_sgd_by_hand(make_table: MakeTable) -> None:
