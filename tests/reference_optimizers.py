@@ -93,10 +93,11 @@ def _sgd(s: Settings, rate: np.float32, g: Floats, w: Floats, arrays: list[Float
 def _adam(
     s: Settings, rate: np.float32, g: Floats, w: Floats, arrays: list[Floats], count: np.float32
 ) -> tuple[Floats, Floats]:
-    count = min(count + np.float32(1), np.float32(2**24))
+    count = count + np.float32(1)
+    updates = int(np.clip(count, 1, 2**24))
     m = arrays[0] + (g - arrays[0]) * (1 - s["beta_1"])
     v = arrays[1] + (g * g - arrays[1]) * (1 - s["beta_2"])
-    powers = [float(np.float32(s[beta])) ** int(count) for beta in ("beta_1", "beta_2")]
+    powers = [float(np.float32(s[beta])) ** updates for beta in ("beta_1", "beta_2")]
     power_1, power_2 = np.array(powers, np.float32)
     corrected = rate * np.sqrt(1 - power_2) / (1 - power_1)
     if not s["amsgrad"]:
