@@ -24,6 +24,7 @@ from emberline.models.embedding.table_files import (
     table_arrays,
     tables_saved_apart,
 )
+from emberline.models.embedding.table_optimizer import table_optimizer
 
 __all__ = ["EmbeddingCollection"]
 
@@ -51,24 +52,28 @@ class EmbeddingCollection(keras.layers.Layer):
 
     Args:
         feature_configs: the features; features whose `table` is equal share one table.
-        optimizer: of every table whose config names none; default `Adagrad(learning_rate=0.05)`.
+        optimizer: of every table whose config names none: one of emberline's, a Keras optimizer or
+            a name (see `table_optimizer`); default `Adagrad(learning_rate=0.05)`.
         device: where the tables live: "auto", "cpu" or "gpu".
 
     Raises:
-        DataError: a duplicate feature name, or two different tables of one name.
+        DataError: a duplicate feature name, two different tables of one name, or an optimizer
+            that a table cannot have.
     """
 
     def __init__(
         self,
         feature_configs: Sequence[FeatureConfig],
         *,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | keras.optimizers.Optimizer | str | None = None,
         device: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.supports_jit = False  # the tables are outside of XLA's reach
-        self.optimizer = Adagrad(learning_rate=0.05) if optimizer is None else optimizer
+        self.optimizer = (
+            Adagrad(learning_rate=0.05) if optimizer is None else table_optimizer(optimizer)
+        )
         self.device = device
         self.feature_configs = tuple(feature_configs)
         if not self.feature_configs:

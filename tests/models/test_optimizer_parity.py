@@ -105,8 +105,8 @@ def test_the_same_bits_as_keras(
     for rate in rates[:steps]:
         extra = rng.integers(0, count, rng.integers(0, 5))
         touched = rng.permutation(np.concatenate([rows, rows[extra]]))
-        gradients = rng.normal(size=(len(touched), dim)) * 10 ** rng.uniform(-3, 2)
-        gradients = gradients.astype(np.float32)
+        scale = 10 ** rng.uniform(-3, 2)
+        gradients = (rng.normal(size=(len(touched), dim)) * scale).astype(np.float32)
         dense = np.zeros((count, dim), np.float32)
         np.add.at(dense, touched, gradients)  # in order of position, as the table sums
         table.apply_gradients(touched, gradients, learning_rate=rate)
