@@ -8,7 +8,7 @@
 #include <cstring>
 #include <string>
 
-#include "table.hpp"
+#include "config.hpp"
 
 namespace emberline {
 
@@ -66,14 +66,9 @@ using namespace emberline;
 
 namespace {
 
-TableConfig config(u64 hash_mask) {
-  return {"probe", 5, {OptimizerKind::adagrad, 0.1f, 0.1f, 1e-7f},
-          {InitializerKind::normal, 0.0f, 1.0f}, 7, 1000, hash_mask, 3, 2};
-}
-
 int fuzz() {
   std::srand(1);
-  Table table(config(0x3F));
+  Table table(small_config(0x3F, 3));
   for (int round = 0; round < 3000; ++round) {
     const i64 count = std::rand() % 50;
     std::vector<i64> keys(static_cast<std::size_t>(count));
@@ -142,7 +137,7 @@ int main(int argc, char** argv) {
   if (argc != 2) return 2;
   if (std::strcmp(argv[1], "fuzz") == 0) return fuzz();
   if (std::strcmp(argv[1], "levels") == 0) return levels();
-  Table table(config(~u64{0}));
+  Table table(small_config(~u64{0}, 3));
   std::vector<i64> keys;
   for (i64 key = 0; key < 40; ++key) keys.push_back(key * 1000);
   std::vector<i64> rows(keys.size());
