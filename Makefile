@@ -10,10 +10,11 @@ PIP := -m pip --disable-pip-version-check
 POLARS_GPU := build/polars-gpu
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+SECONDS ?= 120
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types lock peers clean clean-all
+.PHONY: help demo test lint types fuzz mutate lock peers clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +109,12 @@ types: $(VENV)/emberline.stamp ## static types, strict
 
 bench-%: benchmarks/%.py $(VENV)/emberline.stamp ## run benchmarks/<name>.py in full
 	@$(BIN)/python $<
+
+fuzz: $(VENV)/emberline.stamp ## random operations on the table against a dict (SECONDS=120)
+	@$(BIN)/python -m tests.kernels.fuzz --seconds $(SECONDS)
+
+mutate: $(VENV)/emberline.stamp ## plant bugs in the table, one by one; the tests must fail on each
+	@$(BIN)/python -m tests.mutations
 
 # --- maintenance ----------------------------------------------------------------------------------
 
