@@ -110,6 +110,10 @@ def test_random_use_is_sound(probe: Path) -> None:
     assert run(probe, "fuzz") == "sound"
 
 
+def test_the_highest_row_numbers_are_addressed_right(probe: Path) -> None:
+    assert run(probe, "last-row") == "sound"
+
+
 def test_every_instruction_set_gives_the_same_bits(probe: Path) -> None:
     levels = ["level 0", "level 1", "level 2"]
     found = run(probe, "levels").splitlines()
