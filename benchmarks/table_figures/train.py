@@ -12,7 +12,7 @@ from benchmarks.measure.interleave import interleave
 from benchmarks.measure.keys import keys_of, zipf_ranks
 from benchmarks.table_figures.bench import TFRA, Bench, make_table
 from emberline import kernels
-from emberline.kernels import Constant, HashTable
+from emberline.kernels import Constant, TableFeature, TableGroup
 
 __all__ = ["measure_train"]
 
@@ -34,44 +34,48 @@ def training_batch(seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 def measure_train(bench: Bench) -> None:
     """find_or_insert, pooled forward pass into one output, gradients summed and applied.
 
-    Checked: after the first step, both forward passes of the same keys agree. (Later ones need
-    not: TFRA's Adam corrects the bias of a late key by the step of the whole job.)
+    All features go through one TableGroup. Checked: after the first step, both forward passes of
+    the same keys agree. (Later ones need not: TFRA's Adam corrects the bias of a late key by the
+    step of the whole job.)
     """
     name = "Adam" if hasattr(kernels, "Adam") else "Adagrad"
     optimizer = getattr(kernels, name)(learning_rate=RATE)
     steps = 5 if bench.quick else 10
     seeds = list(range(1, 1 + steps))
-    offsets = np.arange(BATCH + 1, dtype=np.int64)
     inputs = {seed: training_batch(seed) for seed in [0, *seeds]}
+    outputs: dict[int, NDArray[np.float32]] = {}
 
     def runner(threads: int) -> Callable[[list[int]], float]:
         tables = [
-            make_table(DIM, threads=threads, optimizer=optimizer, initializer=Constant(value=0.5))
-            for _ in CARDINALITIES
-        ]
-        out = np.empty((BATCH, FEATURES * DIM), np.float32)
-        outputs[threads] = out
+            make_table(
+                DIM, threads=threads, optimizer=optimizer, initializer=Constant(value=0.5),
+                name=f"table_{i}",
+            )
+            for i in range(FEATURES)
+        ]  # fmt: skip
+        features = [TableFeature(name=table.name, table=table.name) for table in tables]
+        group = TableGroup(tables, features)
+        out = outputs[threads] = np.empty((BATCH, FEATURES * DIM), np.float32)
 
         def run(which: list[int]) -> float:
             began = time.perf_counter()
             for step, seed in enumerate(which):
-                one_step(tables, inputs[seed], offsets, out, step)
+                keys, gradients = inputs[seed]
+                _, rows = group.forward(list(keys), insert=True, out=out)
+                group.backward(rows, gradients, step=step)
             return time.perf_counter() - began
 
         return run
 
-    outputs: dict[int, NDArray[np.float32]] = {}
     ours = {threads: runner(threads) for threads in bench.threads}
-    peer = bench.peer
     settings = {"cardinalities": CARDINALITIES, "dim": DIM}
+    peer = bench.peer
     if peer is not None:
         peer.call("train_setup", rate=RATE, optimizer=name, **settings)
     for run in ours.values():
-        run([0])
-        run([0])
+        run([0, 0])
     if peer is not None:
-        for _ in range(2):
-            sample = peer.call("train", batch=BATCH, seeds=[0], **settings)["sample"]
+        sample = peer.call("train", batch=BATCH, seeds=[0, 0], **settings)["sample"]
         for out in outputs.values():
             # Two implementations of float32 arithmetic, one small step from 0.5.
             np.testing.assert_allclose(out[:4], np.asarray(sample), rtol=0, atol=2e-5)
@@ -102,19 +106,3 @@ def measure_train(bench: Bench) -> None:
                 smaller_is_better=True,
             )
         )
-
-
-def one_step(
-    tables: list[HashTable],
-    batch: tuple[NDArray[np.int64], NDArray[np.float32]],
-    offsets: NDArray[np.int64],
-    out: NDArray[np.float32],
-    step: int,
-) -> None:
-    """Feature by feature; each reads and writes its own columns."""
-    keys, gradients = batch
-    for i, table in enumerate(tables):
-        columns = slice(i * DIM, (i + 1) * DIM)
-        rows = table.find_or_insert(keys[i])
-        table.gather_pooled(rows, offsets, out=out[:, columns])
-        table.apply_gradients(rows, gradients[:, columns], step=step)
