@@ -151,6 +151,7 @@ class EmbeddingCollection(keras.layers.Layer):
             vectors, _ = self._look_up(parts, insert=False)
             return vectors
 
+        # TensorFlow ships no types for its decorators.
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def look_up_and_train(anchor: Any) -> Any:
             vectors, rows = self._look_up(parts, insert=True)
