@@ -48,7 +48,50 @@ class Table:
     def clear(self) -> None: ...
     def advance_version(self) -> int: ...
     def check(self) -> str: ...
-    def memory_usage(self) -> tuple[int, int, int, int]: ...
+    def set_policy(self, evict_when_full: bool, score: int, log_capacity: int) -> None: ...
+    def restrict(self, num_reserved: int, trigger: int, score: int) -> int: ...
+    def expire_before(self, step: int) -> int: ...
+    def expire_older_than(self, steps: int) -> int: ...
+    def decay_frequency(self, factor: float) -> None: ...
+    def shrink(self) -> None: ...
+    def set_admission(
+        self, kind: int, threshold: int, width: int, depth: int, equal: bool, seed: int
+    ) -> None: ...
+    def policy_state(
+        self,
+    ) -> tuple[
+        int,
+        int,
+        Annotated[NDArray[numpy.int64], {"shape": (None,)}],
+        Annotated[NDArray[numpy.uint32], {"shape": (None,)}],
+        Annotated[NDArray[numpy.uint8], {"shape": (None,)}],
+    ]: ...
+    def set_policy_state(
+        self,
+        newest_step: int,
+        step: int,
+        keys: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        counts: Annotated[
+            NDArray[numpy.uint32],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        cells: Annotated[
+            NDArray[numpy.uint8],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+    ) -> None: ...
+    def version(self) -> int: ...
+    def changed_since(
+        self, since: int
+    ) -> tuple[
+        Annotated[NDArray[numpy.int64], {"shape": (None,)}],
+        Annotated[NDArray[numpy.int64], {"shape": (None,)}],
+    ]: ...
+    def memory_usage(self, keys: int | None) -> tuple[int, int, int, int, int, int]: ...
+    def stats(self) -> tuple[list[int], list[int]]: ...
     def find(
         self,
         keys: Annotated[
@@ -87,6 +130,11 @@ class Table:
             NDArray[numpy.int64],
             {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
         ],
+        missing: Annotated[
+            NDArray[numpy.float32],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ]
+        | None,
         out: Annotated[NDArray[numpy.float32], {"shape": (None, None), "device": "cpu"}],
     ) -> None: ...
     def gather_pooled(
@@ -101,6 +149,11 @@ class Table:
         ],
         combiner: int,
         weights: Annotated[
+            NDArray[numpy.float32],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ]
+        | None,
+        missing: Annotated[
             NDArray[numpy.float32],
             {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
         ]

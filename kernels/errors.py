@@ -12,6 +12,7 @@ __all__ = [
     "RowIndexError",
     "TableCorruptError",
     "TableFullError",
+    "VersionError",
 ]
 
 
@@ -45,6 +46,10 @@ class ArrayTypeError(EmberlineError, TypeError):
 
 class ArrayShapeError(EmberlineError, ValueError):
     """An array argument of the wrong shape, layout or segment bounds."""
+
+
+class VersionError(EmberlineError, LookupError):
+    """A version whose changes are not known: too old for the log, or not closed yet."""
 
 
 class ConfigError(EmberlineError, ValueError):

@@ -14,14 +14,19 @@ class MemoryUsage:
         rows: weights and optimizer states, in slabs of up to 4 MiB.
         metadata: key, frequency, last step and version of each row, and the free list.
         scratch: work space kept between calls, up to 60 bytes for each key of the largest batch.
+        log: the keys removed, 16 bytes each, up to the table's `eviction_log`.
+        admission: candidates with their counts, or the sketch.
     """
 
     index: int
     rows: int
     metadata: int
     scratch: int
+    log: int
+    admission: int
 
     @property
     def total(self) -> int:
         """The sum of all parts."""
-        return self.index + self.rows + self.metadata + self.scratch
+        parts = (self.index, self.rows, self.metadata, self.scratch, self.log, self.admission)
+        return sum(parts)

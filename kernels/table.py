@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emberline.errors import nearest
 from emberline.kernels import _cpu
+from emberline.kernels.admission import Admission
 from emberline.kernels.arrays import (
     float_matrix,
     float_vector,
@@ -23,8 +24,14 @@ from emberline.kernels.initializers import Initializer, Uniform
 from emberline.kernels.memory_usage import MemoryUsage
 from emberline.kernels.optimizers import SGD, Optimizer
 from emberline.kernels.table_feature import COMBINERS
+from emberline.kernels.table_policies import TablePolicies
 from emberline.kernels.table_range import TableRange
-from emberline.kernels.table_settings import MAX_ROWS, TableSettings, require_integer
+from emberline.kernels.table_settings import (
+    EVICTION_POLICIES,
+    MAX_ROWS,
+    TableSettings,
+    require_integer,
+)
 
 __all__ = ["HashTable"]
 
@@ -36,7 +43,7 @@ _UNIFORM = Uniform(low=-0.05, high=0.05)
 MAX_THREADS = 256
 
 
-class HashTable:
+class HashTable(TablePolicies):
     """Rows of `dim` float32 weights and their optimizer's states, by int64 key; it grows.
 
     No key value is reserved. Row numbers are int64, stable until the key is erased, and given in
@@ -51,7 +58,15 @@ class HashTable:
         seed: 0 to 2^64 - 1, of the initializer.
         name: the table's name in messages and checkpoints.
         capacity: keys to reserve memory for; a hint, the table grows beyond it.
-        max_rows: `TableFullError` beyond, at most 2^32 - 2.
+        max_rows: the most keys, at most 2^32 - 2.
+        on_full: what an insertion beyond `max_rows` does: "error" raises `TableFullError`;
+            "evict" first removes as many keys as are needed, exactly by `eviction_policy`, and
+            never one that occurs in the call itself. A row number given by an earlier call may
+            then be another key's: use rows before the next insertion.
+        eviction_policy: "frequency" or "recency", as in `restrict`.
+        eviction_log: how many removed keys are remembered for `changed_since`, 16 bytes each.
+        admission: which absent keys `find_or_insert` lets in, for example
+            `CountAdmission(threshold=3)`; None is all.
         device: "cpu", or "auto", which is "cpu" now.
         threads: of the CPU table, 1 to 256; "auto" is as many as this process may use. No result
             depends on it, and small batches stay on the calling thread.
@@ -82,6 +97,10 @@ class HashTable:
         name: str = "table",
         capacity: int = 0,
         max_rows: int = MAX_ROWS,
+        on_full: Literal["error", "evict"] = "error",
+        eviction_policy: Literal["frequency", "recency"] = "frequency",
+        eviction_log: int = 2**20,
+        admission: Admission | None = None,
         device: str = "auto",
         threads: int | Literal["auto"] = "auto",
         _hash_bits: int = 64,
@@ -94,6 +113,10 @@ class HashTable:
             seed=seed,
             name=name,
             max_rows=max_rows,
+            on_full=on_full,
+            eviction_policy=eviction_policy,
+            eviction_log=eviction_log,
+            admission=admission,
         )
         self._device = _resolve_device(device, name)
         self._threads = _resolve_threads(threads, name)
@@ -111,6 +134,11 @@ class HashTable:
             self._threads,
             _grain,  # the fewest keys of a thread's part; small in tests, so that they use threads
         )
+        self._table.set_policy(
+            on_full == "evict", EVICTION_POLICIES[eviction_policy], int(eviction_log)
+        )
+        if admission is not None:
+            self._set_admission(admission)
         self.reserve(capacity)
 
     @property
@@ -142,6 +170,11 @@ class HashTable:
     def max_rows(self) -> int:
         """The most keys the table may hold."""
         return self._settings.max_rows
+
+    @property
+    def admission(self) -> Admission | None:
+        """The rule that lets new keys in; None: all come in."""
+        return self._settings.admission
 
     @property
     def device(self) -> str:
@@ -203,7 +236,7 @@ class HashTable:
             keys: int64 [n], duplicates allowed.
 
         Returns:
-            int64 [n]; equal keys get equal rows.
+            int64 [n]; equal keys get equal rows; -1 for an absent key that `admission` refuses.
 
         Raises:
             TableFullError: beyond `max_rows` or out of memory, before any change.
@@ -237,13 +270,16 @@ class HashTable:
         self._table.lookup(keys, missing == "initial", out)
         return out
 
-    def gather(self, rows: ArrayLike, out: Floats | None = None) -> Floats:
+    def gather(
+        self, rows: ArrayLike, out: Floats | None = None, *, default: Floats | None = None
+    ) -> Floats:
         """Give the weights of rows.
 
         Args:
-            rows: int64 [n] as `find` gave them; -1 gives zeros.
+            rows: int64 [n] as `find` gave them; -1 gives `default`.
             out: where to write, float32 [n, dim]; its rows may lie apart, so that features can be
                 written side by side into one wider array.
+            default: float32 [dim], what row -1 gives; None is zeros.
 
         Returns:
             float32 [n, dim], `out` where given.
@@ -253,7 +289,7 @@ class HashTable:
         """
         rows = integer_vector(rows, "rows", dtype=np.int64)
         out = output_matrix(out, rows=rows.shape[0], columns=self._dim)
-        self._table.gather(rows, out)
+        self._table.gather(rows, self._default_vector(default), out)
         return out
 
     def gather_pooled(
@@ -263,17 +299,19 @@ class HashTable:
         *,
         combiner: str = "sum",
         weights: Floats | None = None,
+        default: Floats | None = None,
         out: Floats | None = None,
     ) -> Floats:
         """Combine the weights of each segment of rows, in order of position.
 
         Args:
-            rows: int64 [n]; -1 adds a zero vector, but counts in "mean" and "sqrtn".
+            rows: int64 [n]; -1 adds `default`, and counts in "mean" and "sqrtn".
             offsets: int64 [segments + 1], from 0 to n, never falling; segment s is
                 `rows[offsets[s]:offsets[s + 1]]`. An empty one gives zeros.
             combiner: "sum"; "mean", divided by the sum of the weights; or "sqrtn", divided by the
                 root of the sum of their squares. Where that is zero the result is zeros.
             weights: float32 [n], a factor for each position; None is all ones.
+            default: float32 [dim], what row -1 adds; None is zeros.
             out: where to write, float32 [segments, dim]; its rows may lie apart.
 
         Returns:
@@ -292,7 +330,9 @@ class HashTable:
         if weights is not None:
             weights = float_vector(weights, "weights", length=rows.shape[0])
         out = output_matrix(out, rows=offsets.shape[0] - 1, columns=self._dim)
-        self._table.gather_pooled(rows, offsets, COMBINERS[combiner], weights, out)
+        self._table.gather_pooled(
+            rows, offsets, COMBINERS[combiner], weights, self._default_vector(default), out
+        )
         return out
 
     def apply_gradients(
@@ -445,10 +485,26 @@ class HashTable:
         """
         return self._table.advance_version()
 
-    def memory_usage(self) -> MemoryUsage:
-        """Count the bytes the table has reserved."""
-        index, rows, metadata, scratch = self._table.memory_usage()
-        return MemoryUsage(index=index, rows=rows, metadata=metadata, scratch=scratch)
+    def memory_usage(self, n: int | None = None) -> MemoryUsage:
+        """Count the bytes the table has reserved, or predict those for `n` keys.
+
+        Args:
+            n: keys. The prediction is exactly what a new table of these settings uses with
+                `capacity=n`, also once `n` keys are in it, but for `scratch` (0, up to 60 bytes
+                for each key of the largest batch), `log` and the candidates of `CountAdmission`
+                (0). A table that grew in small steps uses up to an eighth more for rows.
+
+        Raises:
+            ConfigError: `n` is not a number of keys that the table can hold.
+        """
+        if n is not None:
+            require_integer(self._settings.name, "n", n, 0, self._settings.max_rows)
+        index, rows, metadata, scratch, log, admission = self._table.memory_usage(
+            None if n is None else int(n)
+        )
+        return MemoryUsage(
+            index=index, rows=rows, metadata=metadata, scratch=scratch, log=log, admission=admission
+        )
 
     def check(self) -> None:
         """Verify that index, rows and free list agree; reads the whole table.
@@ -481,6 +537,9 @@ class HashTable:
         settings = TableSettings.from_dict(config)
         values = {f.name: getattr(settings, f.name) for f in fields(settings)}
         return cls(**values, capacity=capacity, device=device, threads=threads)
+
+    def _default_vector(self, default: Floats | None) -> Floats | None:
+        return None if default is None else float_vector(default, "default", length=self._dim)
 
     def _state_matrix(self, states: Floats, count: int) -> Floats:
         columns = self._settings.optimizer.state_floats(self._dim)

@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from emberline.errors import nearest
+from emberline.kernels.admission import Admission, admission_from_dict
 from emberline.kernels.errors import ConfigError
 from emberline.kernels.initializers import Initializer, Uniform, initializer_from_dict
 from emberline.kernels.optimizers import SGD, Optimizer, optimizer_from_dict
 
-__all__ = ["MAX_DIM", "MAX_ROWS", "TableSettings", "require_integer"]
+__all__ = ["EVICTION_POLICIES", "MAX_DIM", "MAX_ROWS", "TableSettings", "require_integer"]
 
 MAX_DIM = 65536
 MAX_ROWS = 2**32 - 2  # row numbers are 32 bits wide, one value says "none"
+EVICTION_POLICIES = {"frequency": 0, "recency": 1}  # Score in select.cuh
 
 
 def require_integer(table: str, setting: str, value: object, low: int, high: int) -> None:
@@ -43,6 +45,10 @@ class TableSettings:
     seed: int = 0
     name: str = "table"
     max_rows: int = MAX_ROWS
+    on_full: Literal["error", "evict"] = "error"
+    eviction_policy: Literal["frequency", "recency"] = "frequency"
+    eviction_log: int = 2**20
+    admission: Admission | None = None
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -51,6 +57,16 @@ class TableSettings:
         require_integer(self.name, "dim", self.dim, 1, MAX_DIM)
         require_integer(self.name, "seed", self.seed, 0, 2**64 - 1)
         require_integer(self.name, "max_rows", self.max_rows, 1, MAX_ROWS)
+        require_integer(self.name, "eviction_log", self.eviction_log, 0, MAX_ROWS)
+        for setting, known in (
+            ("on_full", ("error", "evict")),
+            ("eviction_policy", tuple(EVICTION_POLICIES)),
+        ):
+            value = getattr(self, setting)
+            if value not in known:
+                raise ConfigError(
+                    f"table {self.name!r}: unknown {setting} {value!r}{nearest(str(value), known)}"
+                )
         if not isinstance(self.optimizer, Optimizer):
             raise ConfigError(
                 f"table {self.name!r}: optimizer is {self.optimizer!r}; "
@@ -62,6 +78,12 @@ class TableSettings:
                 "expected an Initializer such as Uniform()"
             )
 
+        if self.admission is not None and not isinstance(self.admission, Admission):
+            raise ConfigError(
+                f"table {self.name!r}: admission is {self.admission!r}; "
+                "expected None or a rule such as CountAdmission(threshold=3)"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON can hold them."""
         return {
@@ -71,6 +93,10 @@ class TableSettings:
             "seed": int(self.seed),
             "name": self.name,
             "max_rows": int(self.max_rows),
+            "on_full": self.on_full,
+            "eviction_policy": self.eviction_policy,
+            "eviction_log": int(self.eviction_log),
+            "admission": None if self.admission is None else self.admission.to_dict(),
         }
 
     @classmethod
@@ -91,4 +117,6 @@ class TableSettings:
             settings["optimizer"] = optimizer_from_dict(settings["optimizer"])
         if "initializer" in settings:
             settings["initializer"] = initializer_from_dict(settings["initializer"])
+        if settings.get("admission") is not None:
+            settings["admission"] = admission_from_dict(settings["admission"])
         return cls(**settings)

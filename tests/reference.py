@@ -4,14 +4,24 @@ It takes the settings objects of `emberline.kernels` and raises its errors, but 
 itself; float32 arithmetic is spelled out one operation at a time.
 """
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emberline.kernels.errors import RowIndexError, TableFullError
+from emberline.kernels.admission import (
+    Admission,
+    CountAdmission,
+    ProbabilisticAdmission,
+    SketchAdmission,
+)
+from emberline.kernels.errors import RowIndexError, TableFullError, VersionError
 from emberline.kernels.initializers import Initializer, Uniform
 from emberline.kernels.optimizers import SGD, Optimizer
+from emberline.kernels.policy_state import PolicyState
+from emberline.kernels.table_changes import TableChanges
 from emberline.kernels.table_range import TableRange
 from tests import reference_optimizers
 
@@ -61,6 +71,13 @@ def initial_weights(initializer: Initializer, seed: int, key: int, dim: int) -> 
     return (mean + stddev * z.reshape(-1).astype(np.float32))[:dim]
 
 
+def chance(rule: ProbabilisticAdmission, count: int) -> float:
+    """Of a key with `count` occurrences in a batch to come in."""
+    if rule.equal:
+        return float(1 - 0.05 ** (count / rule.threshold))
+    return count / rule.threshold
+
+
 @dataclass
 class Row:
     """One key's weights, optimizer states and metadata."""
@@ -86,9 +103,22 @@ class ReferenceTable:
         name: str = "table",
         capacity: int = 0,
         max_rows: int = 2**32 - 2,
+        on_full: str = "error",
+        eviction_policy: str = "frequency",
+        eviction_log: int = 2**20,
+        admission: Admission | None = None,
         _hash_bits: int = 64,
     ) -> None:
         self.dim, self.optimizer, self.initializer = dim, optimizer, initializer
+        self._on_full, self._policy, self._log_size = on_full, eviction_policy, eviction_log
+        self._log: list[tuple[int, int]] = []
+        self._log_begin = 0
+        self._newest_step = 0
+        self._admission = admission
+        self.evicted = self.erased = self.rejected = 0
+        self._candidates: dict[int, int] = {}
+        self._cells: dict[tuple[int, int], int] = {}  # (line, place) -> count
+        self._admission_step = 0
         self.seed, self.name, self.max_rows = seed, name, max_rows
         self._row_of: dict[int, int] = {}
         self._rows: list[Row | None] = []
@@ -112,16 +142,40 @@ class ReferenceTable:
             raise TableFullError(f"table {self.name!r} is full: max_rows is {self.max_rows}")
 
     def clear(self) -> None:
+        for key in self.keys():
+            self._log_removal(int(key))
+        self.erased += self.size
         self._row_of, self._rows, self._free = {}, [], []
+        self._newest_step = 0
+        self._candidates, self._cells, self._admission_step = {}, {}, 0
 
     def find(self, keys: Integers) -> Integers:
         return np.array([self._row_of.get(int(key), -1) for key in keys], np.int64)
 
     def find_or_insert(self, keys: Integers) -> Integers:
-        new = dict.fromkeys(int(key) for key in keys if int(key) not in self._row_of)
-        if self.size + len(new) > self.max_rows:
-            raise TableFullError(f"table {self.name!r} is full: max_rows is {self.max_rows}")
+        return self._insert(keys, self._admission)
+
+    def _insert(self, keys: Integers, rule: Admission | None) -> Integers:
+        absent = Counter(int(key) for key in keys if int(key) not in self._row_of)
+        refused = {} if rule is None else self._refused(rule, absent)
+        new = [key for key in absent if key not in refused]
+        excess = self.size + len(new) - self.max_rows
+        if excess > 0:
+            batch = {int(key) for key in keys}  # none of the refused ones is in the table
+            others = [row for row in self._ranked(self._policy) if row.key not in batch]
+            if self._on_full == "error" or excess > len(others):
+                raise TableFullError(f"table {self.name!r} is full: max_rows is {self.max_rows}")
+            self._evict([row.key for row in others[-excess:]])
+        self._admission_step += rule is not None and len(absent) > 0
+        self.rejected += sum(absent[key] for key in refused)
+        for key, total in refused.items():
+            if isinstance(rule, CountAdmission):
+                self._candidates[key] = total
+            elif isinstance(rule, SketchAdmission):
+                for cell in self._cells_of(rule, key):
+                    self._cells[cell] = max(self._cells.get(cell, 0), total)
         for key in new:
+            self._candidates.pop(key, None)
             if self._free:
                 number = self._free.pop()
             else:
@@ -130,6 +184,28 @@ class ReferenceTable:
             self._rows[number] = self._new_row(key)
             self._row_of[key] = number
         return self.find(keys)
+
+    def _refused(self, rule: Admission, absent: dict[int, int]) -> dict[int, int]:
+        """The keys that do not come in, with their occurrences so far."""
+        if isinstance(rule, ProbabilisticAdmission):
+            return {
+                k: 0 for k, count in absent.items() if self._draw(rule, k) >= chance(rule, count)
+            }
+        totals = {}
+        for key, count in absent.items():
+            seen = self._candidates.get(key, 0)
+            if isinstance(rule, SketchAdmission):
+                seen = min(self._cells.get(cell, 0) for cell in self._cells_of(rule, key))
+            totals[key] = seen + count
+        return {key: total for key, total in totals.items() if total < rule.threshold}
+
+    def _cells_of(self, rule: SketchAdmission, key: int) -> list[tuple[int, int]]:
+        streams = [mix64(rule.seed + (line + 1) * GOLDEN) for line in range(rule.depth)]
+        return [(i, mix64((key & MASK) ^ s) % rule.width) for i, s in enumerate(streams)]
+
+    def _draw(self, rule: ProbabilisticAdmission, key: int) -> float:
+        stream = mix64((key & MASK) ^ mix64(rule.seed + GOLDEN))
+        return (mix64(stream + (self._admission_step + 1) * GOLDEN) >> 11) / 2**53
 
     def _new_row(self, key: int) -> Row:
         weights = initial_weights(self.initializer, self.seed, key, self.dim)
@@ -157,11 +233,11 @@ class ReferenceTable:
                 out[i] = 0
         return out
 
-    def gather(self, rows: Integers, out: Floats | None = None) -> Floats:
-        found = [
-            np.zeros(self.dim, np.float32) if r == -1 else self._row(int(r), i).weights
-            for i, r in enumerate(rows)
-        ]
+    def gather(
+        self, rows: Integers, out: Floats | None = None, *, default: Floats | None = None
+    ) -> Floats:
+        default = np.zeros(self.dim, np.float32) if default is None else default
+        found = [default if r == -1 else self._row(int(r), i).weights for i, r in enumerate(rows)]
         out = np.empty((len(rows), self.dim), np.float32) if out is None else out
         for i, weights in enumerate(found):
             out[i] = weights
@@ -174,9 +250,10 @@ class ReferenceTable:
         *,
         combiner: str = "sum",
         weights: Floats | None = None,
+        default: Floats | None = None,
         out: Floats | None = None,
     ) -> Floats:
-        vectors = self.gather(rows)
+        vectors = self.gather(rows, default=default)
         factors = np.ones(len(rows), np.float32) if weights is None else weights
         out = np.empty((len(offsets) - 1, self.dim), np.float32) if out is None else out
         for s in range(len(offsets) - 1):
@@ -222,9 +299,10 @@ class ReferenceTable:
             )
             row.frequency = min(row.frequency + count[number], 2**32 - 1)
             row.last_step, row.version = step, self._version
+            self._newest_step = max(self._newest_step, step)
 
     def assign(self, keys: Integers, values: Floats, states: Floats | None = None) -> None:
-        for i, number in enumerate(self.find_or_insert(keys)):
+        for i, number in enumerate(self._insert(keys, None)):
             row = self._row(int(number), i)
             row.weights, row.version = values[i].copy(), self._version
             if states is not None:
@@ -237,8 +315,63 @@ class ReferenceTable:
                 number = self._row_of.pop(key)
                 self._rows[number] = None
                 self._free.append(number)
+                self._log_removal(key)
                 erased += 1
+        self.erased += erased
         return erased
+
+    def _log_removal(self, key: int) -> None:
+        self._log.append((key, self._version))
+        while len(self._log) > self._log_size:
+            self._log_begin = self._log.pop(0)[1]
+
+    def _ranked(self, policy: str) -> list[Row]:
+        """All rows, the best first; of equal ones the smaller key is better."""
+        live = [row for row in self._rows if row is not None]
+        if policy == "frequency":
+            return sorted(live, key=lambda row: (-row.frequency, row.key))
+        return sorted(live, key=lambda row: (-row.last_step, row.key))
+
+    def _evict(self, keys: list[int]) -> int:
+        """Logged in row order; the lowest row is reused first."""
+        numbers = sorted(self._row_of.pop(key) for key in keys)
+        for number in numbers:
+            self._log_removal(self._row(number, 0).key)
+            self._rows[number] = None
+        self._free += reversed(numbers)
+        self.evicted += len(keys)
+        return len(keys)
+
+    def restrict(
+        self, num_reserved: int, trigger: int | None = None, policy: str = "frequency"
+    ) -> int:
+        if self.size <= (num_reserved if trigger is None else trigger):
+            return 0
+        return self._evict([row.key for row in self._ranked(policy)[num_reserved:]])
+
+    def expire(self, *, before_step: int | None = None, older_than: int | None = None) -> int:
+        if older_than is not None:
+            before_step = self._newest_step - older_than
+        assert before_step is not None
+        live = [row for row in self._rows if row is not None]
+        return self._evict([row.key for row in live if row.last_step < before_step])
+
+    def decay_frequency(self, factor: float) -> None:
+        for row in self._rows:
+            if row is not None:
+                row.frequency = math.floor(row.frequency * factor)
+        counts = {key: math.floor(count * factor) for key, count in self._candidates.items()}
+        self._candidates = {key: count for key, count in counts.items() if count > 0}
+        self._cells = {cell: math.floor(count * factor) for cell, count in self._cells.items()}
+
+    def shrink(self) -> None:
+        holes = [n for n, row in enumerate(self._rows[: self.size]) if row is None]
+        movers = [row for row in self._rows[self.size :] if row is not None]
+        for number, row in zip(holes, movers, strict=True):
+            self._rows[number] = row
+            self._row_of[row.key] = number
+        del self._rows[self.size :]
+        self._free = []
 
     def keys(self) -> Integers:
         return np.array([row.key for row in self._rows if row is not None], np.int64)
@@ -259,12 +392,49 @@ class ReferenceTable:
         for i, number in enumerate(self.find(range.keys)):
             row = self._row(int(number), i)
             row.frequency, row.last_step = int(range.frequency[i]), int(range.last_step[i])
+            self._newest_step = max(self._newest_step, int(range.last_step[i]))
+
+    def export_policy_state(self) -> PolicyState:
+        keys, rule = sorted(self._candidates), self._admission
+        cells = np.zeros((0, 0), np.uint8)
+        if isinstance(rule, SketchAdmission):
+            cells = np.zeros((rule.depth, rule.width), np.uint8)
+            for cell, count in self._cells.items():
+                cells[cell] = count
+        return PolicyState(
+            newest_step=self._newest_step,
+            admission_step=self._admission_step,
+            candidate_keys=np.array(keys, np.int64),
+            candidate_counts=np.array([self._candidates[key] for key in keys], np.uint32),
+            sketch_cells=cells.reshape(-1),
+        )
+
+    def import_policy_state(self, state: PolicyState) -> None:
+        counts = zip(state.candidate_keys.tolist(), state.candidate_counts.tolist(), strict=True)
+        self._candidates = {key: n for key, n in counts if key not in self._row_of}
+        if isinstance(self._admission, SketchAdmission):
+            lines = state.sketch_cells.reshape(self._admission.depth, -1)
+            self._cells = {(int(i), int(j)): int(lines[i, j]) for i, j in np.argwhere(lines)}
+        self._admission_step = state.admission_step
+        self._newest_step = max(self._newest_step, state.newest_step)
 
     def advance_version(self) -> int:
         self._version += 1
         return self._version - 1
 
+    @property
+    def version(self) -> int:
+        return self._version
+
+    def changed_since(self, version: int) -> TableChanges:
+        if not self._log_begin <= version < self._version:
+            raise VersionError(f"table {self.name!r}: version {version}")
+        removed = dict.fromkeys(key for key, at in self._log if at > version)
+        evicted = [key for key in removed if key not in self._row_of]
+        return TableChanges(self.export(since=version).keys, np.array(evicted, np.int64))
+
     def check(self) -> None:
         live = {row.key: number for number, row in enumerate(self._rows) if row is not None}
         assert live == self._row_of
+        assert not self._candidates.keys() & self._row_of.keys()
         assert sorted(self._free) == [n for n, row in enumerate(self._rows) if row is None]

@@ -59,7 +59,7 @@ std::string Table::check() const {
     return "rows are lost: " + std::to_string(size_) + " live and " +
            std::to_string(free_.size()) + " free of " + std::to_string(row_limit_);
   }
-  return {};
+  return check_policies();
 }
 
 }  // namespace emberline

@@ -21,6 +21,10 @@ struct RowIndexError : Error {
   explicit RowIndexError(const std::string& message) : Error("RowIndexError", message) {}
 };
 
+struct VersionError : Error {
+  explicit VersionError(const std::string& message) : Error("VersionError", message) {}
+};
+
 struct SegmentError : Error {
   explicit SegmentError(const std::string& message) : Error("ArrayShapeError", message) {}
 };

@@ -16,6 +16,9 @@ void Table::upsert(const RangeInput& input) {
   Lock lock(mutex_);
   i64* rows = rows_scratch_.ensure(input.count);
   find_or_insert_unlocked(input.keys, input.count, rows, NewWeights::unset);
+  for (i64 i = 0; input.last_step != nullptr && i < input.count; ++i) {
+    newest_step_ = std::max(newest_step_, input.last_step[i]);
+  }
   const RowsView view = this->rows();
   const i64 dim = config_.dim;
   const i64 state_floats = layout_.state_floats;

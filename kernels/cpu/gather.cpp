@@ -59,7 +59,8 @@ void Table::check_rows(const i64* rows, i64 count) const {
                       "' whose key was erased; look the key up again");
 }
 
-void Table::gather_range(const i64* rows, i64 count, MatrixView out) const {
+void Table::gather_range(const i64* rows, i64 count, const float* missing,
+                         MatrixView out) const {
   const RowsView view = this->rows();
   const i64 dim = config_.dim;
   const i64 prefetched = std::min<i64>(dim, 128);
@@ -68,23 +69,27 @@ void Table::gather_range(const i64* rows, i64 count, MatrixView out) const {
       row_prefetch(view, static_cast<u32>(rows[i + kAhead]), prefetched);
     }
     float* to = out.data + i * out.stride;
-    if (rows[i] < 0) {
+    if (rows[i] < 0 && missing == nullptr) {
       std::fill(to, to + dim, 0.0f);
+    } else if (rows[i] < 0) {
+      copy_row(to, missing, dim);
     } else {
       copy_row(to, row_weights(view, static_cast<u32>(rows[i])), dim);
     }
   }
 }
 
-void Table::gather(const i64* rows, i64 count, MatrixView out) const {
+void Table::gather(const i64* rows, i64 count, const float* missing, MatrixView out) const {
   Lock lock(mutex_);
   check_rows(rows, count);
-  gather_unlocked(rows, count, out);
+  gather_unlocked(rows, count, missing, out);
 }
 
-void Table::gather_unlocked(const i64* rows, i64 count, MatrixView out) const {
+void Table::gather_unlocked(const i64* rows, i64 count, const float* missing,
+                            MatrixView out) const {
   threads_.run_ranges(count, [&](i64 begin, i64 end, i64) {
-    gather_range(rows + begin, end - begin, {out.data + begin * out.stride, out.stride});
+    gather_range(rows + begin, end - begin, missing,
+                 {out.data + begin * out.stride, out.stride});
   });
 }
 
@@ -142,7 +147,8 @@ void Table::lookup(const i64* keys, i64 count, bool initial, MatrixView out) con
 }
 
 void Table::pool_range(const i64* rows, i64 count, const i64* offsets, i64 segments,
-                       Combiner combiner, const float* weights, MatrixView out) const {
+                       Combiner combiner, const float* weights, const float* missing,
+                       MatrixView out) const {
   const RowsView view = this->rows();
   const i64 dim = config_.dim;
   for (i64 s = 0; s < segments; ++s) {
@@ -152,8 +158,8 @@ void Table::pool_range(const i64* rows, i64 count, const i64* offsets, i64 segme
       if (i + kAhead < count && rows[i + kAhead] >= 0) {
         row_prefetch(view, static_cast<u32>(rows[i + kAhead]), std::min<i64>(dim, 128));
       }
-      if (rows[i] < 0) continue;
-      const float* from = row_weights(view, static_cast<u32>(rows[i]));
+      if (rows[i] < 0 && missing == nullptr) continue;
+      const float* from = rows[i] < 0 ? missing : row_weights(view, static_cast<u32>(rows[i]));
       const float weight = weights == nullptr ? 1.0f : weights[i];
       for (i64 lane = 0; lane < dim; ++lane) to[lane] += from[lane] * weight;
     }
@@ -164,16 +170,17 @@ void Table::pool_range(const i64* rows, i64 count, const i64* offsets, i64 segme
 }
 
 void Table::gather_pooled(const i64* rows, i64 count, const i64* offsets, i64 segments,
-                          Combiner combiner, const float* weights, MatrixView out) const {
+                          Combiner combiner, const float* weights, const float* missing,
+                          MatrixView out) const {
   Lock lock(mutex_);
   check_rows(rows, count);
   check_offsets(offsets, segments, count);
-  gather_pooled_unlocked(rows, count, offsets, segments, combiner, weights, out);
+  gather_pooled_unlocked(rows, count, offsets, segments, combiner, weights, missing, out);
 }
 
 void Table::gather_pooled_unlocked(const i64* rows, i64 count, const i64* offsets, i64 segments,
                                    Combiner combiner, const float* weights,
-                                   MatrixView out) const {
+                                   const float* missing, MatrixView out) const {
   // Cut by rows read, not by segments; a part is the segments that begin in its range of rows.
   const i64 items = std::max(count, segments);
   const i64 parts = threads_.parts(items);
@@ -186,7 +193,7 @@ void Table::gather_pooled_unlocked(const i64* rows, i64 count, const i64* offset
   threads_.run(parts, [&](i64 part, int) {
     const i64 begin = first_segment(part);
     pool_range(rows, count, offsets + begin, first_segment(part + 1) - begin, combiner, weights,
-               {out.data + begin * out.stride, out.stride});
+               missing, {out.data + begin * out.stride, out.stride});
   });
 }
 

@@ -104,10 +104,10 @@ void Group::gather(const Member& member, const std::vector<GroupKeys>& batch, i6
     const MatrixView to{out.data + columns_[f], out.stride};
     const GroupKeys& keys = batch[f];
     if (keys.offsets == nullptr) {
-      member.table->gather_unlocked(rows, keys.count, to);
+      member.table->gather_unlocked(rows, keys.count, nullptr, to);
     } else {
       member.table->gather_pooled_unlocked(rows, keys.count, keys.offsets, samples,
-                                           features_[f].combiner, nullptr, to);
+                                           features_[f].combiner, nullptr, nullptr, to);
     }
     rows += keys.count;
   }
@@ -123,7 +123,7 @@ void Group::forward(const std::vector<GroupKeys>& batch, i64 samples, bool inser
     i64* own = rows + member.begin;
     member.added = 0;
     if (insert) {
-      member.added = table.prepare_insert(member.keys, member.count, own);
+      member.added = table.prepare_insert(member.keys, member.count, own, true);
     } else {
       table.find_unlocked(member.keys, member.count, own);
     }

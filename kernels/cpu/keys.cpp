@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "batch_marks.hpp"
 #include "table.hpp"
 
 namespace emberline {
@@ -10,11 +11,6 @@ namespace emberline {
 namespace {
 
 constexpr i64 kAhead = 24;  // 8 to 48 measured within 10 % of each other (4 M keys, dim 16)
-
-// While a batch is worked on, an absent key's place in `rows` holds kFirst or, for a repeated
-// key, repeats(position of the first).
-constexpr i64 kFirst = -1;
-constexpr i64 repeats(i64 first) { return -2 - first; }
 
 // The chunk after the home chunk in the probe sequence.
 void prefetch_second(const IndexView& index, u64 hash) {
@@ -49,14 +45,16 @@ void Table::find_unlocked(const i64* keys, i64 count, i64* rows) const {
 // occurrence; make room once, for all or for none; number and initialize rows by position; put
 // the keys into the index by partition.
 void Table::find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights) {
-  const i64 added = prepare_insert(keys, count, rows);
+  const i64 added = prepare_insert(keys, count, rows, weights == NewWeights::initial);
   insert_new(keys, count, added, rows, weights);
 }
 
 // All that can fail, with nothing visibly changed. Returns the number of new keys and leaves marks
-// in `rows` for `insert_new`, which must follow before anything else is done with the table.
-i64 Table::prepare_insert(const i64* keys, i64 count, i64* rows) {
+// in `rows` for `insert_new`, which must follow before anything else is done with the table. With
+// `filter`, admission may keep some of the new keys out.
+i64 Table::prepare_insert(const i64* keys, i64 count, i64* rows, bool filter) {
   const i64 parts = threads_.parts(count);
+  pending_ = {};
   i64 added = 0;
   try {
     distinct_.start(parts);
@@ -87,17 +85,23 @@ i64 Table::prepare_insert(const i64* keys, i64 count, i64* rows) {
       });
     }
   });
+  if (filter && admission_ != nullptr) decide_admission(keys, count, rows);
   threads_.run_ranges(count, [&](i64 begin, i64 end, i64 part) {
     part_counts_[static_cast<std::size_t>(part)] = std::count(rows + begin, rows + end, kFirst);
   });
   for (i64& before : part_counts_) added += std::exchange(before, added);
-  ensure_room(added);
+  make_room(added, rows, count);
   return added;
 }
 
 // After `prepare_insert`; nothing here can fail.
 void Table::insert_new(const i64* keys, i64 count, i64 added, i64* rows, NewWeights weights) {
-  if (added == 0) return;
+  commit_pending(keys, count, rows, weights);
+  if (added > 0) insert_first(keys, count, added, rows, weights);
+  if (pending_.refused > 0) std::replace(rows, rows + count, kRefused, i64{-1});
+}
+
+void Table::insert_first(const i64* keys, i64 count, i64 added, i64* rows, NewWeights weights) {
   threads_.run_ranges(count, [&](i64 begin, i64 end, i64 part) {
     i64 rank = part_counts_[static_cast<std::size_t>(part)];
     for (i64 i = begin; i < end; ++i) {
@@ -110,7 +114,7 @@ void Table::insert_new(const i64* keys, i64 count, i64 added, i64* rows, NewWeig
   threads_.run_ranges(count, [&](i64 begin, i64 end, i64) {
     for (i64 i = begin; i < end; ++i) {
       // Another thread may be here with the first's place, but never changes it: it is a row.
-      if (rows[i] < kFirst) rows[i] = rows[repeats(rows[i])];
+      if (rows[i] < kFirst && rows[i] != kRefused) rows[i] = rows[repeats(rows[i])];
     }
   });
   const i64 reused = std::min(added, static_cast<i64>(free_.size()));
@@ -174,7 +178,7 @@ void Table::find_or_insert(const i64* keys, i64 count, i64* rows) {
 
 i64 Table::erase(const i64* keys, i64 count) {
   Lock lock(mutex_);
-  free_.reserve(free_.size() + static_cast<std::size_t>(std::min(count, size_)));
+  reserve_removals(std::min(count, size_));
   const IndexView index = this->index();
   i64 erased = 0;
   for (i64 i = 0; i < count; ++i) {
@@ -185,9 +189,11 @@ i64 Table::erase(const i64* keys, i64 count) {
     if (index_erase(index, position) == SlotUse::tombstone) ++tombstones_;
     live_[row / 64] &= ~(u64{1} << (row % 64));
     free_.push_back(row);
+    log_.append(keys[i], version_);
     ++erased;
   }
   size_ -= erased;
+  erased_ += erased;
   return erased;
 }
 

@@ -48,6 +48,14 @@ const T* data_or_null(const std::optional<Vector<const T>>& vector, i64 count) {
   return vector->data();
 }
 
+// A NumPy array that owns the values.
+template <class T>
+nb::ndarray<nb::numpy, T, nb::ndim<1>> owned(std::vector<T> values) {
+  auto* kept = new std::vector<T>(std::move(values));
+  nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  return {kept->data(), {kept->size()}, owner};
+}
+
 void make_optimizer_config(OptimizerConfig* self, int kind, float learning_rate,
                            float initial_state, float epsilon, float weight_decay, float clip_norm,
                            float momentum, float decay_1, float rest_1, float decay_2,
@@ -77,9 +85,69 @@ class PyTable {
   u32 advance_version() { return table_.advance_version(); }
   std::string check() const { return table_.check(); }
 
-  std::tuple<i64, i64, i64, i64> memory_usage() const {
-    const MemoryUsage usage = table_.memory_usage();
-    return {usage.index, usage.rows, usage.metadata, usage.scratch};
+  void set_policy(bool evict_when_full, int score, i64 log_capacity) {
+    table_.set_policy({evict_when_full, static_cast<Score>(score), log_capacity});
+  }
+  i64 restrict(i64 num_reserved, i64 trigger, int score) {
+    return table_.restrict(num_reserved, trigger, static_cast<Score>(score));
+  }
+  i64 expire_before(u32 step) { return table_.expire_before(step); }
+  i64 expire_older_than(u32 steps) { return table_.expire_older_than(steps); }
+  void decay_frequency(double factor) { table_.decay_frequency(factor); }
+  void shrink() { table_.shrink(); }
+  u32 version() const { return table_.version(); }
+
+  // Updated keys, evicted keys.
+  auto changed_since(u32 since) const {
+    TableChanges changes;
+    {
+      nb::gil_scoped_release release;
+      changes = table_.changed_since(since);
+    }
+    return std::make_tuple(owned(std::move(changes.updated)), owned(std::move(changes.evicted)));
+  }
+
+  void set_admission(int kind, u32 threshold, i64 width, i64 depth, bool equal, u64 seed) {
+    table_.set_admission(
+        {static_cast<AdmissionKind>(kind), threshold, width, depth, equal, seed});
+    cells_ = static_cast<AdmissionKind>(kind) == AdmissionKind::sketch ? width * depth : 0;
+  }
+
+  // Newest step, admission's step, candidates' keys and counts, cells of the sketch.
+  auto policy_state() const {
+    PolicyState state;
+    {
+      nb::gil_scoped_release release;
+      state = table_.policy_state();
+    }
+    AdmissionState& admission = state.admission;
+    return std::make_tuple(state.newest_step, admission.step, owned(std::move(admission.keys)),
+                           owned(std::move(admission.counts)), owned(std::move(admission.cells)));
+  }
+
+  void set_policy_state(u32 newest_step, u64 step, Vector<const i64> keys, Vector<const u32> counts,
+                        Vector<const u8> cells) {
+    require(keys.shape(0) == counts.shape(0), "keys and counts differ in length");
+    require(cells.shape(0) == static_cast<std::size_t>(cells_), "the sketch has another size");
+    for (std::size_t i = 0; i < counts.shape(0); ++i) require(counts(i) != 0, "a count is 0");
+    table_.set_policy_state({newest_step,
+                             {{keys.data(), keys.data() + keys.shape(0)},
+                              {counts.data(), counts.data() + counts.shape(0)},
+                              {cells.data(), cells.data() + cells.shape(0)},
+                              step}});
+  }
+
+  // Size, slots, tombstones, free rows, candidates, evicted, erased, rejected, log entries; probes.
+  std::tuple<std::vector<i64>, std::vector<u64>> stats() const {
+    const TableStats s = table_.stats();
+    return {{s.size, static_cast<i64>(s.slots), static_cast<i64>(s.tombstones), s.free_rows,
+             s.candidates, s.evicted, s.erased, s.rejected, s.log_entries},
+            {s.probes, s.probes + kProbeBuckets}};
+  }
+
+  std::tuple<i64, i64, i64, i64, i64, i64> memory_usage(std::optional<i64> keys) const {
+    const MemoryUsage usage = keys ? table_.memory_usage_for(*keys) : table_.memory_usage();
+    return {usage.index, usage.rows, usage.metadata, usage.scratch, usage.log, usage.admission};
   }
 
   void find(Vector<const i64> keys, Vector<i64> rows) const {
@@ -99,19 +167,22 @@ class PyTable {
     table_.lookup(keys.data(), length(keys), initial, {out.data(), out.stride(0)});
   }
 
-  void gather(Vector<const i64> rows, Matrix<float> out) const {
+  void gather(Vector<const i64> rows, std::optional<Vector<const float>> missing,
+              Matrix<float> out) const {
     require_rows(out, length(rows), dim_);
-    table_.gather(rows.data(), length(rows), {out.data(), out.stride(0)});
+    table_.gather(rows.data(), length(rows), data_or_null(missing, dim_),
+                  {out.data(), out.stride(0)});
   }
 
   void gather_pooled(Vector<const i64> rows, Vector<const i64> offsets, int combiner,
-                     std::optional<Vector<const float>> weights, Matrix<float> out) const {
+                     std::optional<Vector<const float>> weights,
+                     std::optional<Vector<const float>> missing, Matrix<float> out) const {
     require(offsets.shape(0) >= 1, "offsets is empty");
     const i64 segments = length(offsets) - 1;
     require_rows(out, segments, dim_);
     table_.gather_pooled(rows.data(), length(rows), offsets.data(), segments,
                          static_cast<Combiner>(combiner), data_or_null(weights, length(rows)),
-                         {out.data(), out.stride(0)});
+                         data_or_null(missing, dim_), {out.data(), out.stride(0)});
   }
 
   void apply_gradients(Vector<const i64> rows, Matrix<const float> gradients,
@@ -173,6 +244,7 @@ class PyTable {
  private:
   i64 dim_;
   i64 state_floats_;
+  i64 cells_ = 0;  // of the admission's sketch
   Table table_;
 };
 
@@ -288,17 +360,33 @@ NB_MODULE(_cpu, m) {
       .def("clear", &PyTable::clear, Release())
       .def("advance_version", &PyTable::advance_version, Release())
       .def("check", &PyTable::check, Release())
-      .def("memory_usage", &PyTable::memory_usage, Release())
+      .def("set_policy", &PyTable::set_policy, Release(), "evict_when_full"_a, "score"_a,
+           "log_capacity"_a)
+      .def("restrict", &PyTable::restrict, Release(), "num_reserved"_a, "trigger"_a, "score"_a)
+      .def("expire_before", &PyTable::expire_before, Release(), "step"_a)
+      .def("expire_older_than", &PyTable::expire_older_than, Release(), "steps"_a)
+      .def("decay_frequency", &PyTable::decay_frequency, Release(), "factor"_a)
+      .def("shrink", &PyTable::shrink, Release())
+      .def("set_admission", &PyTable::set_admission, Release(), "kind"_a, "threshold"_a, "width"_a,
+           "depth"_a, "equal"_a, "seed"_a)
+      .def("policy_state", &PyTable::policy_state)
+      .def("set_policy_state", &PyTable::set_policy_state, Release(), "newest_step"_a, "step"_a,
+           "keys"_a.noconvert(), "counts"_a.noconvert(), "cells"_a.noconvert())
+      .def("version", &PyTable::version, Release())
+      .def("changed_since", &PyTable::changed_since, "since"_a)
+      .def("memory_usage", &PyTable::memory_usage, Release(), "keys"_a.none())
+      .def("stats", &PyTable::stats, Release())
       .def("find", &PyTable::find, Release(), "keys"_a.noconvert(), "rows"_a.noconvert())
       .def("find_or_insert", &PyTable::find_or_insert, Release(), "keys"_a.noconvert(),
            "rows"_a.noconvert())
       .def("erase", &PyTable::erase, Release(), "keys"_a.noconvert())
       .def("lookup", &PyTable::lookup, Release(), "keys"_a.noconvert(), "initial"_a,
            "out"_a.noconvert())
-      .def("gather", &PyTable::gather, Release(), "rows"_a.noconvert(), "out"_a.noconvert())
+      .def("gather", &PyTable::gather, Release(), "rows"_a.noconvert(),
+           "missing"_a.noconvert().none(), "out"_a.noconvert())
       .def("gather_pooled", &PyTable::gather_pooled, Release(), "rows"_a.noconvert(),
            "offsets"_a.noconvert(), "combiner"_a, "weights"_a.noconvert().none(),
-           "out"_a.noconvert())
+           "missing"_a.noconvert().none(), "out"_a.noconvert())
       .def("apply_gradients", &PyTable::apply_gradients, Release(), "rows"_a.noconvert(),
            "gradients"_a.noconvert(), "source"_a.noconvert().none(), "scale"_a.noconvert().none(),
            "step"_a, "learning_rate"_a)

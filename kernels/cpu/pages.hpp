@@ -17,6 +17,11 @@ namespace emberline {
 
 class Pages {
  public:
+  // What `bytes` take in whole pages.
+  static std::int64_t rounded(std::size_t bytes) {
+    return static_cast<std::int64_t>((bytes + kPage - 1) / kPage * kPage);
+  }
+
   Pages() = default;
 
   // Map at least `bytes`. From 4 MiB on, aligned to 2 MiB and on huge pages where the system has
@@ -50,16 +55,34 @@ class Pages {
     if (data_ != nullptr) munmap(data_, size_);
   }
 
+  // Unmap all but the first `bytes`, rounded up to whole pages.
+  void truncate(std::size_t bytes) {
+    const std::size_t kept = (bytes + kPage - 1) / kPage * kPage;
+    if (kept >= size_) return;
+    munmap(data_ + kept, size_ - kept);
+    if (kept == 0) data_ = nullptr;
+    size_ = kept;
+  }
+
   unsigned char* data() const { return data_; }
   std::size_t size() const { return size_; }
 
  private:
   static constexpr std::size_t kPage = 4096;
   static constexpr std::size_t kHuge = std::size_t{2} << 20;
+  friend void give_back(unsigned char* begin, unsigned char* end);
 
   unsigned char* data_ = nullptr;
   std::size_t size_ = 0;
 };
+
+// Let the system have the whole pages between two addresses; they read as zeros from now on.
+inline void give_back(unsigned char* begin, unsigned char* end) {
+  const auto page = static_cast<std::uintptr_t>(Pages::kPage);
+  const auto first = (reinterpret_cast<std::uintptr_t>(begin) + page - 1) / page * page;
+  const auto last = reinterpret_cast<std::uintptr_t>(end) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
 
 // Work space above this is given back after a call: one huge batch must not double a table's size
 // for good.

@@ -17,6 +17,13 @@ u64 chunks_for(i64 keys) {
   return chunks;
 }
 
+// Chunks of a rebuilt index. At 90 % of the limit it would soon be rebuilt again, as tombstones
+// come back.
+u64 rebuilt_chunks(u64 present, i64 keys) {
+  const u64 chunks = std::max(present, chunks_for(keys));
+  return 10 * static_cast<u64>(keys) > 9 * kUsedPerChunk * chunks ? 2 * chunks : chunks;
+}
+
 }  // namespace
 
 Table::Table(TableConfig config)
@@ -48,9 +55,33 @@ MemoryUsage Table::memory_usage() const {
                    static_cast<i64>(free_.capacity() * 4);
   for (const Pages& extent : extents_) usage.rows += static_cast<i64>(extent.size());
   usage.rows -= slab_rows * kMetadataBytes;
+  const i64 given_back_rows = given_back_count_ << layout_.slab_shift;
+  usage.rows -= given_back_count_ * layout_.slab_bytes - given_back_rows * kMetadataBytes;
+  usage.metadata -= given_back_rows * kMetadataBytes;
   usage.scratch = distinct_.memory_bytes() + sum_scratch_.memory_bytes() +
                   positions_scratch_.memory_bytes() + rows_scratch_.memory_bytes() +
-                  order_scratch_[0].memory_bytes() + order_scratch_[1].memory_bytes();
+                  order_scratch_[0].memory_bytes() + order_scratch_[1].memory_bytes() +
+                  static_cast<i64>(batch_rows_.capacity() * 8);
+  usage.log = log_.memory_bytes();
+  if (admission_ != nullptr) {
+    usage.admission = admission_->memory_bytes();
+    usage.scratch += admission_->scratch_bytes();
+  }
+  return usage;
+}
+
+// Of a new table of this kind after `reserve(keys)`.
+MemoryUsage Table::memory_usage_for(i64 keys) const {
+  Lock lock(mutex_);
+  MemoryUsage usage{};
+  const bool small = static_cast<u64>(keys) <= kUsedPerChunk;
+  usage.index = Pages::rounded((small ? 1 : rebuilt_chunks(1, keys)) * sizeof(Chunk));
+  const i64 slab_rows = i64{1} << layout_.slab_shift;
+  const i64 slabs = (keys + slab_rows - 1) >> layout_.slab_shift;
+  usage.metadata = slabs * slab_rows * kMetadataBytes + (slabs * slab_rows + 63) / 64 * 8;
+  usage.rows = Pages::rounded(static_cast<std::size_t>(slabs * layout_.slab_bytes)) -
+               slabs * slab_rows * kMetadataBytes;
+  if (admission_ != nullptr) usage.admission = admission_->fixed_bytes();
   return usage;
 }
 
@@ -69,33 +100,43 @@ void Table::reserve(i64 keys) {
 
 void Table::clear() {
   Lock lock(mutex_);
-  index_pages_ = Pages(sizeof(Chunk));  // throws before anything changed
+  Pages index_pages(sizeof(Chunk));  // throws before anything changed
+  log_.reserve(size_);
+  for (i64 row = 0; row < row_limit_; ++row) {
+    if (!is_live(static_cast<u64>(row))) continue;
+    log_.append(row_key(rows(), static_cast<u32>(row)), version_);
+  }
+  erased_ += size_;
+  newest_step_ = 0;
+  if (admission_ != nullptr) admission_->clear();
+  index_pages_ = std::move(index_pages);
   chunk_count_ = 1;
   tombstones_ = 0;
   slabs_.clear();
   extents_.clear();
   live_.clear();
   free_.clear();
+  given_back_.clear();
+  given_back_count_ = 0;
   size_ = 0;
   row_limit_ = 0;
 }
 
 // Make room for `new_keys` absent keys, or throw TableFull with nothing visibly changed.
-void Table::ensure_room(i64 new_keys) {
-  if (new_keys > config_.max_rows - size_) {
+// `evicted` keys will be gone by the time they come, but their slots may be tombstones then.
+void Table::ensure_room(i64 new_keys, i64 evicted) {
+  if (new_keys > config_.max_rows - size_ + evicted) {
     throw TableFull("table '" + config_.name + "' is full: it holds " + std::to_string(size_) +
                     " rows, " + std::to_string(new_keys) + " more were asked for and max_rows is " +
                     std::to_string(config_.max_rows) + "; erase keys or raise max_rows");
   }
   try {
-    const i64 tail = std::max<i64>(0, new_keys - static_cast<i64>(free_.size()));
+    const i64 tail = std::max<i64>(0, new_keys - static_cast<i64>(free_.size()) - evicted);
     ensure_slabs(row_limit_ + tail);
+    if (given_back_count_ != 0) claim_slabs(new_keys - evicted);
     const u64 needed = static_cast<u64>(size_ + new_keys);
     if (needed + tombstones_ > kUsedPerChunk * chunk_count_) {
-      u64 chunk_count = std::max(chunk_count_, chunks_for(size_ + new_keys));
-      // Rebuilding at 90 % of the limit would soon be repeated as tombstones come back.
-      if (10 * needed > 9 * kUsedPerChunk * chunk_count) chunk_count *= 2;
-      rebuild_index(chunk_count);
+      rebuild_index(rebuilt_chunks(chunk_count_, size_ + new_keys));
     }
   } catch (const std::bad_alloc&) {
     throw TableFull("table '" + config_.name + "' is out of memory: it holds " +
@@ -118,6 +159,7 @@ void Table::ensure_slabs(i64 row_count) {
   const i64 add = std::max(needed - have, have / 8);
   Pages extent(static_cast<std::size_t>(add * layout_.slab_bytes));
   slabs_.reserve(static_cast<std::size_t>(have + add));
+  given_back_.resize(static_cast<std::size_t>(have + add));
   extents_.reserve(extents_.size() + 1);
   for (i64 i = 0; i < add; ++i) slabs_.push_back(extent.data() + i * layout_.slab_bytes);
   extents_.push_back(std::move(extent));

@@ -1,18 +1,22 @@
 // The embedding hash table on the CPU: storage, growth and the loops around the kernels.
 #pragma once
 
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
+#include "admission.hpp"
 #include "distinct.hpp"
 #include "error.hpp"
-#include "initialize.hpp"
+#include "eviction_log.hpp"
 #include "index.cuh"
+#include "initialize.hpp"
 #include "optimizers.cuh"
 #include "pages.hpp"
 #include "rows.cuh"
 #include "segments.cuh"
+#include "select.cuh"
 #include "threads.hpp"
 
 namespace emberline {
@@ -34,6 +38,8 @@ struct MemoryUsage {
   i64 rows;
   i64 metadata;
   i64 scratch;
+  i64 log;
+  i64 admission;
 };
 
 // Rows of a float32 matrix, `stride` floats apart.
@@ -67,6 +73,41 @@ struct RangeInput {
   const u32* last_step;
 };
 
+// What happens at max_rows, and what the table remembers of removed keys.
+struct PolicyConfig {
+  bool evict_when_full = false;
+  Score score = Score::frequency;
+  i64 log_capacity = i64{1} << 20;
+};
+
+// What policies and admission know beside the rows.
+struct PolicyState {
+  u32 newest_step;
+  AdmissionState admission;
+};
+
+constexpr int kProbeBuckets = 16;
+
+struct TableStats {
+  i64 size;
+  u64 slots;
+  u64 tombstones;
+  i64 free_rows;
+  i64 candidates;
+  i64 evicted;
+  i64 erased;
+  i64 rejected;
+  i64 log_entries;
+  u64 probes[kProbeBuckets];  // keys found in chunk 1, 2, ... of their probe sequence
+};
+
+struct TableChanges {
+  std::vector<i64> updated;
+  std::vector<i64> evicted;
+};
+
+struct RowScan;  // policies.cpp
+
 // Throws SegmentError unless `offsets` is a partition of [0, count) into `segments`.
 void check_offsets(const i64* offsets, i64 segments, i64 count);
 
@@ -82,6 +123,8 @@ class Table {
   i64 size() const;
   i64 row_limit() const;
   MemoryUsage memory_usage() const;
+  MemoryUsage memory_usage_for(i64 keys) const;
+  TableStats stats() const;
   void reserve(i64 keys);
   void clear();
   u32 advance_version();
@@ -91,9 +134,11 @@ class Table {
   i64 erase(const i64* keys, i64 count);
 
   void lookup(const i64* keys, i64 count, bool initial, MatrixView out) const;
-  void gather(const i64* rows, i64 count, MatrixView out) const;
+  // `missing` is what row -1 gives, `dim` floats; null: zeros.
+  void gather(const i64* rows, i64 count, const float* missing, MatrixView out) const;
   void gather_pooled(const i64* rows, i64 count, const i64* offsets, i64 segments,
-                     Combiner combiner, const float* weights, MatrixView out) const;
+                     Combiner combiner, const float* weights, const float* missing,
+                     MatrixView out) const;
 
   void apply_gradients(const i64* rows, i64 count, const GradientView& gradients, u32 step,
                        float learning_rate);
@@ -101,6 +146,19 @@ class Table {
   void upsert(const RangeInput& input);
   i64 export_keys(i64 start, i64 stop, i64* keys) const;
   i64 export_rows(i64 start, i64 stop, u32 since, const RangeOutput& out) const;
+
+  // Policies; see policies.cpp.
+  void set_policy(const PolicyConfig& policy);
+  void set_admission(const AdmissionConfig& config);
+  PolicyState policy_state() const;
+  void set_policy_state(PolicyState state);
+  i64 restrict(i64 num_reserved, i64 trigger, Score score);
+  i64 expire_before(u32 step);
+  i64 expire_older_than(u32 steps);
+  void decay_frequency(double factor);
+  void shrink();
+  u32 version() const;
+  TableChanges changed_since(u32 since) const;
 
   // The first broken invariant, or an empty string.
   std::string check() const;
@@ -118,25 +176,38 @@ class Table {
   bool is_live(u64 row) const { return (live_[row / 64] >> (row % 64) & 1) != 0; }
 
   void find_unlocked(const i64* keys, i64 count, i64* rows) const;
-  void gather_unlocked(const i64* rows, i64 count, MatrixView out) const;
+  void gather_unlocked(const i64* rows, i64 count, const float* missing, MatrixView out) const;
   void gather_pooled_unlocked(const i64* rows, i64 count, const i64* offsets, i64 segments,
-                              Combiner combiner, const float* weights, MatrixView out) const;
+                              Combiner combiner, const float* weights, const float* missing,
+                              MatrixView out) const;
   void apply_unlocked(const i64* rows, i64 count, const GradientView& gradients, u32 step,
                       float learning_rate);
-  i64 prepare_insert(const i64* keys, i64 count, i64* rows);
+  i64 prepare_insert(const i64* keys, i64 count, i64* rows, bool filter);
   void find_range(const i64* keys, i64 count, i64* rows) const;
   void find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights);
   void lookup_range(const i64* keys, i64 count, bool initial, MatrixView out) const;
-  void gather_range(const i64* rows, i64 count, MatrixView out) const;
+  void gather_range(const i64* rows, i64 count, const float* missing, MatrixView out) const;
   void pool_range(const i64* rows, i64 count, const i64* offsets, i64 segments, Combiner combiner,
-                  const float* weights, MatrixView out) const;
+                  const float* weights, const float* missing, MatrixView out) const;
   template <class Write>
   i64 export_runs(i64 start, i64 stop, u32 since, const Write& write) const;
   void check_rows(const i64* rows, i64 count) const;
-  void ensure_room(i64 new_keys);
+  void ensure_room(i64 new_keys, i64 evicted = 0);
   void ensure_slabs(i64 row_count);
+  void decide_admission(const i64* keys, i64 count, i64* rows);
+  void commit_pending(const i64* keys, i64 count, const i64* rows, NewWeights weights);
+  void make_room(i64 new_keys, const i64* rows, i64 count);
+  void reserve_removals(i64 count);
+  RowScan scan(Score score, const u64* skip) const;
+  void evict(const RowScan& scan, const EvictionCut& cut, i64 count);
+  i64 expire_unlocked(u32 step);
+  void give_back_empty_slabs();
+  void claim_slabs(i64 new_keys);
+  void drop_slabs(i64 needed);
+  std::string check_policies() const;
   void rebuild_index(u64 chunk_count);
   void insert_new(const i64* keys, i64 count, i64 added, i64* rows, NewWeights weights);
+  void insert_first(const i64* keys, i64 count, i64 added, i64* rows, NewWeights weights);
   void index_new(i64 count, const i64* rows);
   u32 new_row(i64 rank) const;
   void set_live(u32 row) { live_[row / 64] |= u64{1} << (row % 64); }
@@ -165,6 +236,26 @@ class Table {
   i64 size_ = 0;
   i64 row_limit_ = 0;  // one past the highest row number ever used
   u32 version_ = 1;
+
+  PolicyConfig policy_;
+  EvictionLog log_;
+  std::unique_ptr<Admission> admission_;  // null: every key comes in
+  std::vector<bool> given_back_;  // slabs without live rows whose memory the system has
+  i64 given_back_count_ = 0;
+  u32 newest_step_ = 0;  // the largest last_step since the table was empty
+  i64 evicted_ = 0;      // by a policy, since the table was made
+  i64 erased_ = 0;       // by erase and clear
+  i64 rejected_ = 0;     // occurrences that admission refused
+
+  // What `prepare_insert` decided and `insert_new` carries out.
+  struct Pending {
+    i64 evictions = 0;
+    EvictionCut cut{};
+    bool admission = false;
+    i64 refused = 0;  // positions
+  };
+  Pending pending_;
+  std::vector<u64> batch_rows_;  // one bit per row: those of the batch, which may not be evicted
 
   Scratch<i64> rows_scratch_;
   Scratch<float> sum_scratch_;  // a row for each thread

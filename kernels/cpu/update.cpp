@@ -139,6 +139,7 @@ void Table::apply_unlocked(const i64* rows, i64 count, const GradientView& gradi
     }
   }
   bucket_begin[kBuckets] = sorted;
+  if (sorted > 0) newest_step_ = std::max(newest_step_, step);
   threads_.run_ranges(count, [&](i64 begin, i64 end, i64 part) {
     i64* next = part_counts_.data() + part * kBuckets;
     for (i64 i = begin; i < end; ++i) {

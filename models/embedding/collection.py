@@ -17,6 +17,7 @@ from emberline.kernels import (
     TableGroup,
     optimizer_from_dict,
 )
+from emberline.kernels.table_settings import MAX_ROWS
 from emberline.models.embedding.config import FeatureConfig, TableConfig
 from emberline.models.embedding.inputs import ragged_parts
 from emberline.models.embedding.table_files import (
@@ -97,7 +98,6 @@ class EmbeddingCollection(keras.layers.Layer):
             width += table.dim
         self.output_width = width
         for name, table in tables.items():
-            limits = {} if table.vocabulary_size is None else {"max_rows": table.vocabulary_size}
             self.tables[name] = HashTable(
                 table.dim,
                 optimizer=self.optimizer if table.optimizer is None else table.optimizer,
@@ -105,7 +105,7 @@ class EmbeddingCollection(keras.layers.Layer):
                 seed=table.seed,
                 name=name,
                 device=device,
-                **limits,
+                max_rows=MAX_ROWS if table.vocabulary_size is None else table.vocabulary_size,
             )
         self._group = TableGroup(
             list(self.tables.values()),

@@ -3,23 +3,44 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from numpy.testing import assert_array_equal
 
-from emberline.kernels import Constant, HashTable, TableFullError, Uniform
+from emberline.kernels import (
+    Constant,
+    CountAdmission,
+    HashTable,
+    ProbabilisticAdmission,
+    SketchAdmission,
+    TableFullError,
+    Uniform,
+    VersionError,
+)
 from tests.kernels.conftest import Table, ints
 from tests.kernels.every_optimizer import ALL
 from tests.reference import ReferenceTable
 
 DIM = 3
-MAX_ROWS = 40
+MAX_ROWS = 24  # fewer than the keys there are
 
 # Few keys, so that operations meet; the extremes among them.
 keys_list = st.lists(
     st.integers(-12, 25) | st.sampled_from([-(2**63), 2**63 - 1]), max_size=30
 ).map(lambda keys: ints(*keys))
+
+
+ADMISSIONS = [
+    None,
+    CountAdmission(threshold=1),
+    CountAdmission(threshold=3),
+    SketchAdmission(threshold=4, width=16, depth=2, seed=1),
+    SketchAdmission(threshold=2, width=1000, depth=3),
+    ProbabilisticAdmission(threshold=3),
+    ProbabilisticAdmission(threshold=4, equal=False, seed=5),
+]
 
 
 def contents(table: Table) -> dict[int, list[Any]]:
@@ -37,16 +58,27 @@ class TableMachine(RuleBasedStateMachine):
         initializer=st.sampled_from([Uniform(), Constant(value=1.5), Uniform(low=0.0, high=8.0)]),
         seed=st.integers(0, 2**64 - 1),
         hash_bits=st.sampled_from([0, 1, 2, 4, 64]),
+        on_full=st.sampled_from(["error", "evict"]),
+        eviction_policy=st.sampled_from(["frequency", "recency"]),
+        eviction_log=st.sampled_from([0, 1, 7, 2**20]),
+        admission=st.sampled_from(ADMISSIONS),
         threads=st.sampled_from([1, 2, 7]),
     )
     def start(
-        self, optimizer: Any, initializer: Any, seed: int, hash_bits: int, threads: int
+        self,
+        optimizer: Any,
+        initializer: Any,
+        seed: int,
+        hash_bits: int,
+        threads: int,
+        **policy: Any,
     ) -> None:
         self.settings = {
             "optimizer": optimizer,
             "initializer": initializer,
             "seed": seed,
             "max_rows": MAX_ROWS,
+            **policy,
         }
         self.threads: dict[str, Any] = {"threads": threads, "_grain": 2}  # parts of two keys
         self.table = HashTable(DIM, _hash_bits=hash_bits, **self.threads, **self.settings)
@@ -77,6 +109,7 @@ class TableMachine(RuleBasedStateMachine):
     def find(self, keys: np.ndarray) -> None:
         rows = self.both("find", keys)
         self.both("gather", rows)
+        self.both("gather", rows, default=np.arange(DIM, dtype=np.float32))
         self.both("lookup", keys)
         self.both("lookup", keys, missing="zeros")
 
@@ -97,6 +130,27 @@ class TableMachine(RuleBasedStateMachine):
             return
         self.both("apply_gradients", rows, self.matrix(len(keys)), step=self.step)
 
+    @rule(
+        num_reserved=st.integers(0, MAX_ROWS),
+        trigger=st.none() | st.integers(0, MAX_ROWS),
+        policy=st.sampled_from(["frequency", "recency"]),
+    )
+    def restrict(self, num_reserved: int, trigger: int | None, policy: str) -> None:
+        self.both("restrict", num_reserved, trigger, policy)
+
+    @rule(age=st.integers(0, 8))
+    def expire(self, age: int) -> None:
+        self.both("expire", older_than=age)
+        self.both("expire", before_step=max(0, self.step - age - 2))
+
+    @rule(factor=st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+    def decay(self, factor: float) -> None:
+        self.both("decay_frequency", factor)
+
+    @rule()
+    def shrink(self) -> None:
+        self.both("shrink")
+
     @rule(cut=st.integers(0, MAX_ROWS), hash_bits=st.sampled_from([1, 64]))
     def export_and_import(self, cut: int, hash_bits: int) -> None:
         """Move both to new tables, in two ranges; row numbers become dense."""
@@ -105,6 +159,7 @@ class TableMachine(RuleBasedStateMachine):
         for source, target in ((self.table, new), (self.reference, new_reference)):
             target.import_(source.export(0, cut))
             target.import_(source.export(min(cut, source.row_limit)))
+            target.import_policy_state(source.export_policy_state())
         self.table, self.reference, self.closed = new, new_reference, 0
 
     @rule(extra=st.integers(0, 50))
@@ -118,6 +173,16 @@ class TableMachine(RuleBasedStateMachine):
         theirs = self.reference.export(since=self.closed)
         assert_array_equal(ours.keys, theirs.keys)
         assert_array_equal(ours.values, theirs.values)
+        try:
+            changes = self.table.changed_since(self.closed)
+        except VersionError:  # the bounded log lost some; the reference must say so too
+            with pytest.raises(VersionError):
+                self.reference.changed_since(self.closed)
+        else:
+            expected = self.reference.changed_since(self.closed)
+            assert_array_equal(changes.updated, expected.updated)
+            assert_array_equal(changes.evicted, expected.evicted)
+            assert_array_equal(changes.updated, ours.keys)
         self.closed = self.both("advance_version")
 
     @rule()
@@ -134,6 +199,14 @@ class TableMachine(RuleBasedStateMachine):
         assert self.table.size == self.reference.size
         assert self.table.row_limit == self.reference.row_limit
         self.both("keys")
+        stats, reference = self.table.stats(), self.reference
+        assert (stats.evicted, stats.erased) == (reference.evicted, reference.erased)
+        assert stats.rejected == reference.rejected
+        assert sum(stats.probe_lengths) == stats.size == reference.size
+        assert stats.free_rows == reference.row_limit - reference.size
+        ours, theirs = (vars(t.export_policy_state()) for t in (self.table, self.reference))
+        for name, value in theirs.items():
+            assert_array_equal(ours[name], value, err_msg=name, strict=True)
 
 
 TestTable = TableMachine.TestCase

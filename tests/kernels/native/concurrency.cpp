@@ -90,7 +90,8 @@ bool work(Table& table, Random& random, i64 first, u32 step) {
       table.find(keys.data(), count, rows.data());
       const i64 offsets[] = {0, count / 2, count / 2, count};
       float pooled[3 * kDim];
-      table.gather_pooled(rows.data(), count, offsets, 3, Combiner::mean, nullptr, {pooled, kDim});
+      table.gather_pooled(rows.data(), count, offsets, 3, Combiner::mean, nullptr, nullptr,
+                          {pooled, kDim});
       break;
     }
     case 4:

@@ -1,0 +1,551 @@
+// Which keys leave, and what becomes of their memory: restrict, expire, eviction when full, decay,
+// shrink. Rows are scanned in blocks of 64, whose liveness is one word.
+#include <algorithm>
+#include <cmath>
+
+#include "batch_marks.hpp"
+#include "table.hpp"
+
+namespace emberline {
+
+// Up to 64 rows of one slab: their scores and keys, and which of them count.
+struct RowBlock {
+  u32* scores;
+  const i64* keys;
+  u64 rows;   // one bit per row
+  i64 first;  // the number of row 0
+
+  template <class Visit>
+  void each(Visit visit) const {
+    if (rows == ~u64{0}) {  // most blocks: a plain loop, which the compiler vectorizes
+      for (int i = 0; i < 64; ++i) visit(i);
+      return;
+    }
+    for (u64 left = rows; left != 0; left &= left - 1) visit(__builtin_ctzll(left));
+  }
+
+  // Those rows of the block for which `chosen` is true, ascending. Without a branch on it: half of
+  // a million rows may share one score, and a mispredicted branch costs more than the row.
+  template <class Chosen>
+  int choose(Chosen chosen, int (&found)[64]) const {
+    int count = 0;
+    each([&](int i) {
+      found[count] = i;
+      count += chosen(i) ? 1 : 0;
+    });
+    return count;
+  }
+};
+
+// The live rows of a table but for those of `skip` (one bit per row, or null).
+struct RowScan {
+  RowsView view;
+  const u64* live;
+  const u64* skip;
+  i64 row_limit;
+  i64 score_offset;
+
+  template <class Visit>
+  void blocks(Visit visit) const {
+    const i64 slab_rows = i64{1} << view.layout.slab_shift;
+    const i64 step = std::min<i64>(64, slab_rows);
+    for (i64 first = 0; first < row_limit; first += step) {
+      u64 rows = live[first / 64];
+      if (skip != nullptr) rows &= ~skip[first / 64];
+      if (step < 64) rows = rows >> (first % 64) & ((u64{1} << step) - 1);
+      if (rows == 0) continue;
+      u8* slab = row_slab(view, static_cast<u32>(first));
+      const i64 inside = row_in_slab(view, static_cast<u32>(first));
+      visit(RowBlock{reinterpret_cast<u32*>(slab + score_offset) + inside,
+                     reinterpret_cast<const i64*>(slab + view.layout.key_offset) + inside, rows,
+                     first});
+    }
+  }
+};
+
+namespace {
+
+constexpr i64 kAhead = 24;
+constexpr u64 kFinish = 65536;  // so few values are sorted out directly
+
+u64 nth_of(std::vector<u64>& values, u64 rank) {
+  const auto wanted = values.begin() + static_cast<std::ptrdiff_t>(rank);
+  std::nth_element(values.begin(), wanted, values.end());
+  return *wanted;
+}
+
+struct Selected {
+  u64 value;
+  u64 rank;   // among equal values
+  u64 equal;  // how many values equal it
+};
+
+// Counts of equal values in a row would wait for each other: they go to histograms in turn.
+constexpr int kLanes = 4;
+
+// The value of rank `rank` (from 0) among those in [low, high] that `each` visits.
+template <class Each>
+Selected select_value(Each each, u64 low, u64 high, u64 rank) {
+  std::vector<u32> lanes(kLanes * kSelectBuckets);
+  std::vector<u64> histogram(kSelectBuckets);
+  std::vector<u64> last;
+  bool all = true;
+  while (true) {
+    const int shift = select_shift(low, high);
+    std::fill(lanes.begin(), lanes.end(), 0);
+    u32 turn = 0;
+    if (all) {
+      each([&](u64 value) {
+        ++lanes[kLanes * select_bucket(value, low, shift) + turn++ % kLanes];
+      });
+    } else {
+      each([&](u64 value) {
+        if (value - low > high - low) return;
+        ++lanes[kLanes * select_bucket(value, low, shift) + turn++ % kLanes];
+      });
+    }
+    all = false;
+    for (u32 bucket = 0; bucket < kSelectBuckets; ++bucket) {
+      const u32* counts = lanes.data() + kLanes * bucket;
+      histogram[bucket] = u64{counts[0]} + counts[1] + counts[2] + counts[3];
+    }
+    const u32 bucket = select_bucket_of_rank(histogram.data(), &rank);
+    low += static_cast<u64>(bucket) << shift;
+    high = low + std::min(high - low, (u64{1} << shift) - 1);
+    if (shift == 0) return {low, rank, histogram[bucket]};
+    if (histogram[bucket] > kFinish) continue;
+    last.reserve(histogram[bucket]);
+    each([&](u64 value) {
+      if (value - low <= high - low) last.push_back(value);
+    });
+    const u64 value = nth_of(last, rank);
+    const auto below = std::count_if(last.begin(), last.end(), [=](u64 v) { return v < value; });
+    const auto equal = std::count(last.begin(), last.end(), value);
+    return {value, rank - static_cast<u64>(below), static_cast<u64>(equal)};
+  }
+}
+
+// The last of the `count` rows that go first; `count` is 1 to the rows of the scan.
+EvictionCut select_cut(const RowScan& scan, i64 count) {
+  u32 low = ~u32{0};
+  u32 high = 0;
+  scan.blocks([&](const RowBlock& block) {
+    u32 least = low;  // not `low`: a captured variable is written in each turn
+    u32 most = high;
+    block.each([&](int i) {
+      least = std::min(least, block.scores[i]);
+      most = std::max(most, block.scores[i]);
+    });
+    low = least;
+    high = most;
+  });
+  const auto scores = [&](auto visit) {
+    scan.blocks([&](const RowBlock& block) {
+      block.each([&](int i) { visit(static_cast<u64>(block.scores[i])); });
+    });
+  };
+  const Selected score = select_value(scores, low, high, static_cast<u64>(count) - 1);
+  EvictionCut cut{static_cast<u32>(score.value), ~u64{0}};
+  if (score.rank + 1 == score.equal) return cut;  // all ties go
+
+  const auto ties = [&](auto visit) {
+    scan.blocks([&](const RowBlock& block) {
+      int tied[64];
+      const int count = block.choose([&](int i) { return block.scores[i] == cut.score; }, tied);
+      for (int i = 0; i < count; ++i) visit(eviction_key_order(block.keys[tied[i]]));
+    });
+  };
+  if (score.equal <= kFinish) {
+    std::vector<u64> orders;
+    orders.reserve(score.equal);
+    ties([&](u64 order) { orders.push_back(order); });
+    cut.key_order = nth_of(orders, score.rank);
+    return cut;
+  }
+  u64 least = ~u64{0};
+  u64 most = 0;
+  ties([&](u64 order) {
+    least = std::min(least, order);
+    most = std::max(most, order);
+  });
+  cut.key_order = select_value(ties, least, most, score.rank).value;
+  return cut;
+}
+
+}  // namespace
+
+void Table::set_policy(const PolicyConfig& policy) {
+  Lock lock(mutex_);
+  policy_ = policy;
+  log_.set_capacity(policy.log_capacity);
+}
+
+// A sketch has all its memory from the start.
+void Table::set_admission(const AdmissionConfig& config) {
+  Lock lock(mutex_);
+  try {
+    admission_ = std::make_unique<Admission>(config, config_.hash_mask);
+  } catch (const std::bad_alloc&) {
+    throw TableFull("table '" + config_.name + "' is out of memory: the system refused " +
+                    std::to_string(config.width * config.depth) + " bytes for a sketch");
+  }
+}
+
+PolicyState Table::policy_state() const {
+  Lock lock(mutex_);
+  return {newest_step_, admission_ == nullptr ? AdmissionState() : admission_->state()};
+}
+
+void Table::set_policy_state(PolicyState state) {
+  Lock lock(mutex_);
+  if (admission_ != nullptr) {
+    try {
+      admission_->set_state(state.admission);
+    } catch (const std::bad_alloc&) {
+      throw TableFull("table '" + config_.name + "' is out of memory: the system refused room for " +
+                      std::to_string(state.admission.keys.size()) + " candidates");
+    }
+    for (const i64 key : state.admission.keys) {  // never a candidate and a key at once
+      if (index_find(index(), key, hash(key)) != kNoRow) admission_->forget(key);
+    }
+  }
+  newest_step_ = std::max(newest_step_, state.newest_step);
+}
+
+RowScan Table::scan(Score score, const u64* skip) const {
+  const i64 offset = score == Score::frequency ? layout_.frequency_offset
+                                               : layout_.last_step_offset;
+  return {rows(), live_.data(), skip, row_limit_, offset};
+}
+
+// Room in the free list and the log, so that removing `count` keys cannot fail.
+void Table::reserve_removals(i64 count) {
+  const std::size_t needed = free_.size() + static_cast<std::size_t>(count);
+  if (needed > free_.capacity()) free_.reserve(std::max(needed, 3 * free_.capacity() / 2));
+  log_.reserve(count);
+}
+
+// Remove the `count` rows up to the cut, after `reserve_removals`. Logged in row order; the
+// lowest row is reused first, so that high slabs stay empty.
+void Table::evict(const RowScan& scan, const EvictionCut& cut, i64 count) {
+  const std::size_t old = free_.size();
+  free_.resize(old + static_cast<std::size_t>(count));
+  u32* victims = free_.data() + old;
+  i64 found = 0;
+  scan.blocks([&](const RowBlock& block) {
+    int chosen[64];
+    const int leave = block.choose(
+        [&](int i) { return is_evicted(cut, block.scores[i], block.keys[i]); }, chosen);
+    for (int i = 0; i < leave; ++i) victims[found++] = static_cast<u32>(block.first + chosen[i]);
+  });
+  const RowsView view = this->rows();
+  const IndexView index = this->index();
+  for (i64 i = 0; i < count; ++i) {
+    if (i + kAhead < count) index_prefetch(index, hash(row_key(view, victims[i + kAhead])));
+    const u32 row = victims[i];
+    const i64 key = row_key(view, row);
+    const IndexPosition position = index_locate(index, key, hash(key));
+    if (index_erase(index, position) == SlotUse::tombstone) ++tombstones_;
+    live_[row / 64] &= ~(u64{1} << (row % 64));
+    log_.append(key, version_);
+  }
+  std::reverse(victims, victims + count);
+  size_ -= count;
+  evicted_ += count;
+}
+
+// Keep the `num_reserved` rows of highest score.
+i64 Table::restrict(i64 num_reserved, i64 trigger, Score score) {
+  Lock lock(mutex_);
+  if (size_ <= trigger || size_ <= num_reserved) return 0;
+  const i64 count = size_ - num_reserved;
+  const RowScan scan = this->scan(score, nullptr);
+  const EvictionCut cut = select_cut(scan, count);
+  reserve_removals(count);
+  evict(scan, cut, count);
+  give_back_empty_slabs();
+  return count;
+}
+
+// Remove the rows last updated before `step`.
+i64 Table::expire_unlocked(u32 step) {
+  if (step == 0) return 0;
+  const RowScan scan = this->scan(Score::last_step, nullptr);
+  const EvictionCut cut{step - 1, ~u64{0}};
+  i64 count = 0;
+  scan.blocks([&](const RowBlock& block) {
+    block.each([&](int i) { count += block.scores[i] < step; });
+  });
+  if (count == 0) return 0;
+  reserve_removals(count);
+  evict(scan, cut, count);
+  give_back_empty_slabs();
+  return count;
+}
+
+i64 Table::expire_before(u32 step) {
+  Lock lock(mutex_);
+  return expire_unlocked(step);
+}
+
+// Time is that of the updates, so a replay expires the same keys.
+i64 Table::expire_older_than(u32 steps) {
+  Lock lock(mutex_);
+  return newest_step_ > steps ? expire_unlocked(newest_step_ - steps) : 0;
+}
+
+// floor(frequency * factor): a double holds the product of both to well below one.
+void Table::decay_frequency(double factor) {
+  Lock lock(mutex_);
+  if (admission_ != nullptr) admission_->decay(factor);
+  scan(Score::frequency, nullptr).blocks([&](const RowBlock& block) {
+    block.each([&](int i) {
+      block.scores[i] = static_cast<u32>(std::floor(static_cast<double>(block.scores[i]) * factor));
+    });
+  });
+}
+
+// Room for `new_keys` absent keys of a batch whose present keys have `rows` (negative: absent).
+// At max_rows, and where the policy says so, the first rows in eviction order will go that are
+// not of this batch. TableFull, with nothing visibly changed, where that is not enough.
+void Table::make_room(i64 new_keys, const i64* rows, i64 count) {
+  const i64 excess = size_ + new_keys - config_.max_rows;
+  if (excess <= 0 || !policy_.evict_when_full) return ensure_room(new_keys);
+  try {
+    batch_rows_.assign(live_.size(), 0);
+    for (i64 i = 0; i < count; ++i) {
+      if (rows[i] >= 0) batch_rows_[static_cast<u64>(rows[i]) / 64] |= u64{1} << (rows[i] % 64);
+    }
+    i64 present = 0;
+    for (const u64 word : batch_rows_) present += __builtin_popcountll(word);
+    if (present + new_keys > config_.max_rows) {
+      throw TableFull("table '" + config_.name + "' is full: one batch has " +
+                      std::to_string(present + new_keys) + " distinct keys and max_rows is " +
+                      std::to_string(config_.max_rows) + "; use smaller batches or raise max_rows");
+    }
+    const EvictionCut cut = select_cut(scan(policy_.score, batch_rows_.data()), excess);
+    reserve_removals(excess);
+    ensure_room(new_keys, excess);
+    pending_.evictions = excess;
+    pending_.cut = cut;
+  } catch (const std::bad_alloc&) {
+    throw TableFull("table '" + config_.name + "' is out of memory: the system refused the " +
+                    "scratch memory that choosing " + std::to_string(excess) +
+                    " keys to evict needs; restrict the table or use a smaller max_rows");
+  }
+}
+
+// Ask admission about a batch's new keys, of which the refused ones are marked and taken out of
+// `distinct_`. Nothing is counted yet.
+void Table::decide_admission(const i64* keys, i64 count, i64* rows) {
+  try {
+    pending_.refused = admission_->decide(keys, count, rows);
+  } catch (const std::bad_alloc&) {
+    throw TableFull("table '" + config_.name + "' is out of memory: the system refused room for " +
+                    "the candidates of a batch of " + std::to_string(count) +
+                    " keys; decay the frequencies or use a SketchAdmission");
+  }
+  pending_.admission = true;
+  if (pending_.refused == 0) return;
+  for (i64 partition = 0; partition < kPartitions; ++partition) {
+    AbsentKey* absent = distinct_.keys(partition);
+    const auto end = std::remove_if(
+        absent, absent + distinct_.size(partition),
+        [=](const AbsentKey& entry) { return rows[entry.position] == kRefused; });
+    distinct_.resize(partition, end - absent);
+  }
+}
+
+// Carry out what `prepare_insert` decided beside the insertion itself; cannot fail.
+void Table::commit_pending(const i64* keys, i64 count, const i64* rows, NewWeights weights) {
+  if (pending_.evictions > 0) {
+    evict(scan(policy_.score, batch_rows_.data()), pending_.cut, pending_.evictions);
+  }
+  if (pending_.admission) {
+    admission_->commit();
+    rejected_ += pending_.refused;
+  } else if (admission_ != nullptr && weights == NewWeights::unset) {
+    for (i64 i = 0; i < count; ++i) {
+      if (rows[i] == kFirst) admission_->forget(keys[i]);
+    }
+  }
+}
+
+// The system gets the memory of slabs without a live row; reused, they are zeros again.
+void Table::give_back_empty_slabs() {
+  const i64 slab_rows = i64{1} << layout_.slab_shift;
+  for (std::size_t slab = 0; slab << layout_.slab_shift < static_cast<u64>(row_limit_); ++slab) {
+    if (given_back_[slab]) continue;
+    const i64 begin = static_cast<i64>(slab) << layout_.slab_shift;
+    const i64 end = std::min(begin + slab_rows, row_limit_);
+    bool empty = true;
+    for (i64 row = begin; empty && row < end; row = (row / 64 + 1) * 64) {
+      u64 word = live_[row / 64] >> (row % 64);
+      if (slab_rows < 64) word &= (u64{1} << slab_rows) - 1;
+      empty = word == 0;
+    }
+    if (!empty) continue;
+    give_back(slabs_[slab], slabs_[slab] + layout_.slab_bytes);
+    given_back_[slab] = true;
+    ++given_back_count_;
+  }
+}
+
+// Count the slabs of the next `new_keys` rows as used again.
+void Table::claim_slabs(i64 new_keys) {
+  for (i64 rank = 0; rank < new_keys && given_back_count_ != 0; ++rank) {
+    const std::size_t slab = new_row(rank) >> layout_.slab_shift;
+    if (!given_back_[slab]) continue;
+    given_back_[slab] = false;
+    --given_back_count_;
+  }
+}
+
+// Unmap all slabs but the first `needed`.
+void Table::drop_slabs(i64 needed) {
+  i64 have = static_cast<i64>(slabs_.size());
+  while (have > needed) {
+    Pages& extent = extents_.back();
+    i64 in_extent = 0;
+    while (in_extent < have) {
+      const u8* slab = slabs_[static_cast<std::size_t>(have - 1 - in_extent)];
+      if (slab < extent.data() || slab >= extent.data() + extent.size()) break;
+      ++in_extent;
+    }
+    const i64 kept = std::max<i64>(0, in_extent - (have - needed));
+    have -= in_extent - kept;
+    if (kept == 0) {
+      extents_.pop_back();
+    } else {
+      extent.truncate(static_cast<std::size_t>(kept * layout_.slab_bytes));
+    }
+  }
+  slabs_.resize(static_cast<std::size_t>(have));
+  slabs_.shrink_to_fit();
+  given_back_.assign(static_cast<std::size_t>(have), false);
+  given_back_count_ = 0;
+}
+
+// Move the highest live rows into the free ones below `size`, both in ascending order, and give
+// back what the table then does not need.
+void Table::shrink() {
+  Lock lock(mutex_);
+  u64 chunk_count = 1;
+  while (kUsedPerChunk * chunk_count < static_cast<u64>(size_)) chunk_count *= 2;
+  try {
+    if (chunk_count < chunk_count_) rebuild_index(chunk_count);
+  } catch (const std::bad_alloc&) {
+    throw TableFull("table '" + config_.name + "' is out of memory: the system refused " +
+                    std::to_string(chunk_count * sizeof(Chunk)) + " bytes for a smaller index");
+  }
+  const RowsView view = this->rows();
+  const IndexView index = this->index();
+  i64 hole = 0;
+  for (i64 row = size_; row < row_limit_; ++row) {
+    if (row + kAhead < row_limit_) {
+      index_prefetch(index, hash(row_key(view, static_cast<u32>(row + kAhead))));
+    }
+    if (!is_live(static_cast<u64>(row))) continue;
+    while (is_live(static_cast<u64>(hole))) ++hole;
+    const u32 from = static_cast<u32>(row);
+    const u32 to = static_cast<u32>(hole);
+    const i64 key = row_key(view, from);
+    const IndexPosition position = index_locate(index, key, hash(key));
+    index.chunks[position.chunk].row[position.slot] = to;
+    std::copy_n(row_weights(view, from), layout_.stride_floats, row_weights(view, to));
+    row_key(view, to) = key;
+    row_frequency(view, to) = row_frequency(view, from);
+    row_last_step(view, to) = row_last_step(view, from);
+    row_version(view, to) = row_version(view, from);
+    live_[to / 64] |= u64{1} << (to % 64);
+    live_[from / 64] &= ~(u64{1} << (from % 64));
+  }
+  row_limit_ = size_;
+  free_ = {};
+  live_.resize(static_cast<std::size_t>((row_limit_ + 63) / 64));
+  live_.shrink_to_fit();
+  drop_slabs((size_ + (i64{1} << layout_.slab_shift) - 1) >> layout_.slab_shift);
+  rows_scratch_.trim(0);
+  positions_scratch_.trim(0);
+  order_scratch_[0].trim(0);
+  order_scratch_[1].trim(0);
+  distinct_.trim(0);
+  batch_rows_ = {};
+}
+
+TableStats Table::stats() const {
+  Lock lock(mutex_);
+  TableStats stats{};
+  stats.size = size_;
+  stats.slots = chunk_count_ * kSlots;
+  stats.tombstones = tombstones_;
+  stats.free_rows = static_cast<i64>(free_.size());
+  stats.candidates = admission_ == nullptr ? 0 : admission_->candidates();
+  stats.evicted = evicted_;
+  stats.erased = erased_;
+  stats.rejected = rejected_;
+  stats.log_entries = log_.size();
+  const IndexView index = this->index();
+  for (u64 at = 0; at < chunk_count_; ++at) {
+    const Chunk& chunk = index.chunks[at];
+    for (int slot = 0; slot < kSlots; ++slot) {
+      if (chunk.tag[slot] <= kTombstone) continue;
+      const u64 hash = this->hash(chunk.key[slot]);
+      const u64 stride = hash_stride(hash);
+      u64 probe = 0;
+      for (u64 seen = hash & index.mask; seen != at && probe <= index.mask; ++probe) {
+        seen = (seen + stride) & index.mask;
+      }
+      ++stats.probes[std::min<u64>(probe, kProbeBuckets - 1)];
+    }
+  }
+  return stats;
+}
+
+// The part of `check` that concerns this file.
+std::string Table::check_policies() const {
+  const RowsView view = this->rows();
+  if (size_ > config_.max_rows) {
+    return std::to_string(size_) + " keys are more than max_rows, " +
+           std::to_string(config_.max_rows);
+  }
+  for (i64 row = 0; row < row_limit_; ++row) {
+    if (!is_live(static_cast<u64>(row))) continue;
+    const std::string where = "row " + std::to_string(row) + ": ";
+    const u32 number = static_cast<u32>(row);
+    if (row_version(view, number) > version_) {
+      return where + "version " + std::to_string(row_version(view, number)) +
+             " is above the table's " + std::to_string(version_);
+    }
+    if (row_last_step(view, number) > newest_step_) {
+      return where + "last step " + std::to_string(row_last_step(view, number)) +
+             " is above the newest, " + std::to_string(newest_step_);
+    }
+    if (given_back_[number >> layout_.slab_shift]) {
+      return where + "live, but its slab was given back";
+    }
+  }
+  if (std::count(given_back_.begin(), given_back_.end(), true) != given_back_count_) {
+    return "the count of given-back slabs is not " + std::to_string(given_back_count_);
+  }
+  u32 last = log_.begin();
+  for (i64 i = 0; i < log_.size(); ++i) {
+    if (log_[i].version < last || log_[i].version > version_) {
+      return "eviction log: entry " + std::to_string(i) + " has version " +
+             std::to_string(log_[i].version) + " after " + std::to_string(last);
+    }
+    last = log_[i].version;
+  }
+  if (admission_ == nullptr) return {};
+  for (i64 row = 0; row < row_limit_; ++row) {
+    if (!is_live(static_cast<u64>(row))) continue;
+    const i64 key = row_key(view, static_cast<u32>(row));
+    if (admission_->is_candidate(key)) {
+      return "key " + std::to_string(key) + " is in the table and a candidate for it";
+    }
+  }
+  const std::string broken = admission_->check();
+  return broken.empty() ? broken : "admission: " + broken;
+}
+
+}  // namespace emberline
