@@ -1,9 +1,9 @@
 // Run by test_native.py under AddressSanitizer and UBSan. Each case prints a line or more.
 //
 //   probe NAME    break one invariant of a sound table, print what check() says
+//   probe fuzzN   many operations on a small table of rule N (see fuzz), print "sound"
 //   probe levels  compare the initializers of all instruction sets, print each level
 //   probe last-row  address the rows of the highest numbers, print "sound"
-//   probe fuzz    many operations on a small table, print "sound"
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -54,6 +54,23 @@ struct TableProbe {
       table.free_.back() = 12345;
     } else if (name == "free-lost") {
       table.free_.pop_back();
+    } else if (name == "version-ahead") {
+      row_version(table.rows(), 5) = table.version_ + 1;
+    } else if (name == "step-ahead") {
+      row_last_step(table.rows(), 5) = table.newest_step_ + 1;
+    } else if (name == "given-back") {
+      table.given_back_[0] = true;
+    } else if (name == "given-back-count") {
+      ++table.given_back_count_;
+    } else if (name == "over-max-rows") {
+      table.config_.max_rows = 36;
+    } else if (name == "log-order") {
+      table.log_.reserve(1);
+      table.log_.append(1, table.version_ + 1);
+    } else if (name == "live-candidate") {
+      table.admission_->set_state({{5000}, {1}, {}, 0});
+    } else if (name == "candidate-count") {
+      table.admission_->set_state({{1}, {99}, {}, 0});
     } else {
       return false;
     }
@@ -67,9 +84,16 @@ using namespace emberline;
 
 namespace {
 
-int fuzz() {
-  std::srand(1);
-  Table table(small_config(0x3F, 3));
+// `rule` 0: all keys come in; 1 to 3: each kind of admission, and eviction when full.
+int fuzz(int rule) {
+  std::srand(static_cast<unsigned>(rule) + 1);
+  TableConfig settings = small_config(0x3F, 3);
+  if (rule > 0) settings.max_rows = 120;
+  Table table(settings);
+  if (rule > 0) {
+    table.set_policy({true, static_cast<Score>(rule % 2), 37});
+    table.set_admission({static_cast<AdmissionKind>(rule - 1), 3, 50, 2, true, 9});
+  }
   for (int round = 0; round < 3000; ++round) {
     const i64 count = std::rand() % 50;
     std::vector<i64> keys(static_cast<std::size_t>(count));
@@ -77,7 +101,7 @@ int fuzz() {
     for (i64& key : keys) key = std::rand() % 400 - 200;
     const std::size_t floats = static_cast<std::size_t>(count * 5);
     std::vector<float> values(floats, 0.5f);
-    switch (std::rand() % 5) {
+    switch (std::rand() % 10) {
       case 0: table.erase(keys.data(), count); break;
       case 1: table.lookup(keys.data(), count, true, {values.data(), 5}); break;
       case 2: table.upsert({keys.data(), count, {values.data(), 5}, nullptr, nullptr, nullptr});
@@ -86,14 +110,30 @@ int fuzz() {
         table.find(keys.data(), count, rows.data());
         const i64 offsets[] = {0, count / 2, count};
         float pooled[2 * 5];
-        table.gather_pooled(rows.data(), count, offsets, 2, Combiner::sqrtn, nullptr, {pooled, 5});
+        table.gather_pooled(rows.data(), count, offsets, 2, Combiner::sqrtn, nullptr, nullptr,
+                            {pooled, 5});
         break;
       }
+      case 4: table.restrict(std::rand() % 150, std::rand() % 150, Score::frequency); break;
+      case 5: table.expire_older_than(static_cast<u32>(std::rand() % 20)); break;
+      case 6: {
+        table.decay_frequency(0.7);
+        table.shrink();
+        const PolicyState state = table.policy_state();
+        table.set_policy_state(state);
+        break;
+      }
+      case 7:
+        try {
+          table.changed_since(table.advance_version() - 1);
+        } catch (const VersionError&) {
+        }
+        break;
       default:
         table.find_or_insert(keys.data(), count, rows.data());
-        table.gather(rows.data(), count, {values.data(), 5});
-        table.apply_gradients(rows.data(), count, {values.data(), count, 5, nullptr, nullptr}, 1,
-                              0.1f);
+        table.gather(rows.data(), count, nullptr, {values.data(), 5});
+        table.apply_gradients(rows.data(), count, {values.data(), count, 5, nullptr, nullptr},
+                              static_cast<u32>(round), 0.1f);
     }
     if (round % 700 == 699) table.clear();
     const std::string broken = table.check();
@@ -170,9 +210,10 @@ int last_row() {
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   if (std::strcmp(argv[1], "last-row") == 0) return last_row();
-  if (std::strcmp(argv[1], "fuzz") == 0) return fuzz();
+  if (std::strncmp(argv[1], "fuzz", 4) == 0) return fuzz(std::atoi(argv[1] + 4));
   if (std::strcmp(argv[1], "levels") == 0) return levels();
   Table table(small_config(~u64{0}, 3));
+  table.set_admission({AdmissionKind::count, 1, 0, 0, false, 0});
   std::vector<i64> keys;
   for (i64 key = 0; key < 40; ++key) keys.push_back(key * 1000);
   std::vector<i64> rows(keys.size());
