@@ -1,177 +1,16 @@
 // Which keys leave, and what becomes of their memory: restrict, expire, eviction when full, decay,
-// shrink. Rows are scanned in blocks of 64, whose liveness is one word.
+// shrink.
 #include <algorithm>
 #include <cmath>
 
 #include "batch_marks.hpp"
+#include "row_scan.hpp"
 #include "table.hpp"
 
 namespace emberline {
 
-// Up to 64 rows of one slab: their scores and keys, and which of them count.
-struct RowBlock {
-  u32* scores;
-  const i64* keys;
-  u64 rows;   // one bit per row
-  i64 first;  // the number of row 0
-
-  template <class Visit>
-  void each(Visit visit) const {
-    if (rows == ~u64{0}) {  // most blocks: a plain loop, which the compiler vectorizes
-      for (int i = 0; i < 64; ++i) visit(i);
-      return;
-    }
-    for (u64 left = rows; left != 0; left &= left - 1) visit(__builtin_ctzll(left));
-  }
-
-  // Those rows of the block for which `chosen` is true, ascending. Without a branch on it: half of
-  // a million rows may share one score, and a mispredicted branch costs more than the row.
-  template <class Chosen>
-  int choose(Chosen chosen, int (&found)[64]) const {
-    int count = 0;
-    each([&](int i) {
-      found[count] = i;
-      count += chosen(i) ? 1 : 0;
-    });
-    return count;
-  }
-};
-
-// The live rows of a table but for those of `skip` (one bit per row, or null).
-struct RowScan {
-  RowsView view;
-  const u64* live;
-  const u64* skip;
-  i64 row_limit;
-  i64 score_offset;
-
-  template <class Visit>
-  void blocks(Visit visit) const {
-    const i64 slab_rows = i64{1} << view.layout.slab_shift;
-    const i64 step = std::min<i64>(64, slab_rows);
-    for (i64 first = 0; first < row_limit; first += step) {
-      u64 rows = live[first / 64];
-      if (skip != nullptr) rows &= ~skip[first / 64];
-      if (step < 64) rows = rows >> (first % 64) & ((u64{1} << step) - 1);
-      if (rows == 0) continue;
-      u8* slab = row_slab(view, static_cast<u32>(first));
-      const i64 inside = row_in_slab(view, static_cast<u32>(first));
-      visit(RowBlock{reinterpret_cast<u32*>(slab + score_offset) + inside,
-                     reinterpret_cast<const i64*>(slab + view.layout.key_offset) + inside, rows,
-                     first});
-    }
-  }
-};
-
 namespace {
-
 constexpr i64 kAhead = 24;
-constexpr u64 kFinish = 65536;  // so few values are sorted out directly
-
-u64 nth_of(std::vector<u64>& values, u64 rank) {
-  const auto wanted = values.begin() + static_cast<std::ptrdiff_t>(rank);
-  std::nth_element(values.begin(), wanted, values.end());
-  return *wanted;
-}
-
-struct Selected {
-  u64 value;
-  u64 rank;   // among equal values
-  u64 equal;  // how many values equal it
-};
-
-// Counts of equal values in a row would wait for each other: they go to histograms in turn.
-constexpr int kLanes = 4;
-
-// The value of rank `rank` (from 0) among those in [low, high] that `each` visits.
-template <class Each>
-Selected select_value(Each each, u64 low, u64 high, u64 rank) {
-  std::vector<u32> lanes(kLanes * kSelectBuckets);
-  std::vector<u64> histogram(kSelectBuckets);
-  std::vector<u64> last;
-  bool all = true;
-  while (true) {
-    const int shift = select_shift(low, high);
-    std::fill(lanes.begin(), lanes.end(), 0);
-    u32 turn = 0;
-    if (all) {
-      each([&](u64 value) {
-        ++lanes[kLanes * select_bucket(value, low, shift) + turn++ % kLanes];
-      });
-    } else {
-      each([&](u64 value) {
-        if (value - low > high - low) return;
-        ++lanes[kLanes * select_bucket(value, low, shift) + turn++ % kLanes];
-      });
-    }
-    all = false;
-    for (u32 bucket = 0; bucket < kSelectBuckets; ++bucket) {
-      const u32* counts = lanes.data() + kLanes * bucket;
-      histogram[bucket] = u64{counts[0]} + counts[1] + counts[2] + counts[3];
-    }
-    const u32 bucket = select_bucket_of_rank(histogram.data(), &rank);
-    low += static_cast<u64>(bucket) << shift;
-    high = low + std::min(high - low, (u64{1} << shift) - 1);
-    if (shift == 0) return {low, rank, histogram[bucket]};
-    if (histogram[bucket] > kFinish) continue;
-    last.reserve(histogram[bucket]);
-    each([&](u64 value) {
-      if (value - low <= high - low) last.push_back(value);
-    });
-    const u64 value = nth_of(last, rank);
-    const auto below = std::count_if(last.begin(), last.end(), [=](u64 v) { return v < value; });
-    const auto equal = std::count(last.begin(), last.end(), value);
-    return {value, rank - static_cast<u64>(below), static_cast<u64>(equal)};
-  }
-}
-
-// The last of the `count` rows that go first; `count` is 1 to the rows of the scan.
-EvictionCut select_cut(const RowScan& scan, i64 count) {
-  u32 low = ~u32{0};
-  u32 high = 0;
-  scan.blocks([&](const RowBlock& block) {
-    u32 least = low;  // not `low`: a captured variable is written in each turn
-    u32 most = high;
-    block.each([&](int i) {
-      least = std::min(least, block.scores[i]);
-      most = std::max(most, block.scores[i]);
-    });
-    low = least;
-    high = most;
-  });
-  const auto scores = [&](auto visit) {
-    scan.blocks([&](const RowBlock& block) {
-      block.each([&](int i) { visit(static_cast<u64>(block.scores[i])); });
-    });
-  };
-  const Selected score = select_value(scores, low, high, static_cast<u64>(count) - 1);
-  EvictionCut cut{static_cast<u32>(score.value), ~u64{0}};
-  if (score.rank + 1 == score.equal) return cut;  // all ties go
-
-  const auto ties = [&](auto visit) {
-    scan.blocks([&](const RowBlock& block) {
-      int tied[64];
-      const int count = block.choose([&](int i) { return block.scores[i] == cut.score; }, tied);
-      for (int i = 0; i < count; ++i) visit(eviction_key_order(block.keys[tied[i]]));
-    });
-  };
-  if (score.equal <= kFinish) {
-    std::vector<u64> orders;
-    orders.reserve(score.equal);
-    ties([&](u64 order) { orders.push_back(order); });
-    cut.key_order = nth_of(orders, score.rank);
-    return cut;
-  }
-  u64 least = ~u64{0};
-  u64 most = 0;
-  ties([&](u64 order) {
-    least = std::min(least, order);
-    most = std::max(most, order);
-  });
-  cut.key_order = select_value(ties, least, most, score.rank).value;
-  return cut;
-}
-
 }  // namespace
 
 void Table::set_policy(const PolicyConfig& policy) {
@@ -215,10 +54,10 @@ void Table::set_policy_state(PolicyState state) {
 RowScan Table::scan(Score score, const u64* skip) const {
   const i64 offset = score == Score::frequency ? layout_.frequency_offset
                                                : layout_.last_step_offset;
-  return {rows(), live_.data(), skip, row_limit_, offset};
+  return {rows(), live_.data(), skip, row_limit_, offset, &threads_};
 }
 
-// Room in the free list and the log, so that removing `count` keys cannot fail.
+// Room for all that removing `count` keys writes, so that it cannot fail.
 void Table::reserve_removals(i64 count) {
   const std::size_t needed = free_.size() + static_cast<std::size_t>(count);
   if (needed > free_.capacity()) free_.reserve(std::max(needed, 3 * free_.capacity() / 2));
@@ -226,18 +65,13 @@ void Table::reserve_removals(i64 count) {
 }
 
 // Remove the `count` rows up to the cut, after `reserve_removals`. Logged in row order; the
-// lowest row is reused first, so that high slabs stay empty.
+// lowest row is reused first, so that high slabs stay empty. On one thread: with owners of chunks
+// each thread would hash all keys, which took longer on two.
 void Table::evict(const RowScan& scan, const EvictionCut& cut, i64 count) {
   const std::size_t old = free_.size();
   free_.resize(old + static_cast<std::size_t>(count));
   u32* victims = free_.data() + old;
-  i64 found = 0;
-  scan.blocks([&](const RowBlock& block) {
-    int chosen[64];
-    const int leave = block.choose(
-        [&](int i) { return is_evicted(cut, block.scores[i], block.keys[i]); }, chosen);
-    for (int i = 0; i < leave; ++i) victims[found++] = static_cast<u32>(block.first + chosen[i]);
-  });
+  scan.collect([&](u32 score, i64 key) { return is_evicted(cut, score, key); }, victims);
   const RowsView view = this->rows();
   const IndexView index = this->index();
   for (i64 i = 0; i < count; ++i) {
@@ -272,10 +106,7 @@ i64 Table::expire_unlocked(u32 step) {
   if (step == 0) return 0;
   const RowScan scan = this->scan(Score::last_step, nullptr);
   const EvictionCut cut{step - 1, ~u64{0}};
-  i64 count = 0;
-  scan.blocks([&](const RowBlock& block) {
-    block.each([&](int i) { count += block.scores[i] < step; });
-  });
+  const i64 count = scan.count([&](u32 score) { return score < step; });
   if (count == 0) return 0;
   reserve_removals(count);
   evict(scan, cut, count);
@@ -298,7 +129,7 @@ i64 Table::expire_older_than(u32 steps) {
 void Table::decay_frequency(double factor) {
   Lock lock(mutex_);
   if (admission_ != nullptr) admission_->decay(factor);
-  scan(Score::frequency, nullptr).blocks([&](const RowBlock& block) {
+  scan(Score::frequency, nullptr).parallel([&](const RowBlock& block, i64, int) {
     block.each([&](int i) {
       block.scores[i] = static_cast<u32>(std::floor(static_cast<double>(block.scores[i]) * factor));
     });

@@ -106,7 +106,7 @@ struct TableChanges {
   std::vector<i64> evicted;
 };
 
-struct RowScan;  // policies.cpp
+struct RowScan;  // row_scan.hpp
 
 // Throws SegmentError unless `offsets` is a partition of [0, count) into `segments`.
 void check_offsets(const i64* offsets, i64 segments, i64 count);
