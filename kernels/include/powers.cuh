@@ -46,14 +46,25 @@ EMBERLINE_HD double log_positive(float x) {
   return 2.0 * s * sum + static_cast<double>(exponent) * 0.6931471805599453;
 }
 
-// e^x = 2^n e^r with |r| <= ln(2) / 2; beyond float32's range it becomes 0 or infinite there.
+// e^x = 2^n e^r with |r| <= ln(2) / 2 and Taylor's series; what is beyond float32's range becomes
+// 0 or infinite when it is rounded to that.
 EMBERLINE_HD double exponential(double x) {
   const double bounded = x < -600.0 ? -600.0 : x > 600.0 ? 600.0 : x;
   const double turns = bounded * 1.4426950408889634;
   const i64 n = static_cast<i64>(turns < 0.0 ? turns - 0.5 : turns + 0.5);
   const double r = bounded - static_cast<double>(n) * 0.6931471805599453;
-  double sum = 1.0;  // 1 + r / 1 (1 + r / 2 (1 + ...)), the Taylor series of 13 terms
-  for (int term = 12; term > 0; --term) sum = 1.0 + sum * r / static_cast<double>(term);
+  double sum = 1.0 / 479001600.0;
+  sum = sum * r + 1.0 / 39916800.0;
+  sum = sum * r + 1.0 / 3628800.0;
+  sum = sum * r + 1.0 / 362880.0;
+  sum = sum * r + 1.0 / 40320.0;
+  sum = sum * r + 1.0 / 5040.0;
+  sum = sum * r + 1.0 / 720.0;
+  sum = sum * r + 1.0 / 120.0;
+  sum = sum * r + 1.0 / 24.0;
+  sum = sum * r + 1.0 / 6.0;
+  sum = sum * r + 1.0 / 2.0;
+  sum = (sum * r + 1.0) * r + 1.0;
   const u64 bits = static_cast<u64>(n + 1023) << 52;
   double scale = 0.0;
   memcpy(&scale, &bits, sizeof(bits));

@@ -19,10 +19,11 @@ EMBERLINE_HD float square_sum(const float* values, i64 dim) {
     for (i64 i = 0; i < kPartialSums; ++i) partial[i] += values[start + i] * values[start + i];
   }
   for (i64 i = 0; i < dim - whole; ++i) partial[i] += values[whole + i] * values[whole + i];
-  for (i64 offset = kPartialSums / 2; offset > 0; offset /= 2) {
-    for (i64 i = 0; i < offset; ++i) partial[i] += partial[i + offset];
-  }
-  return partial[0];
+  for (i64 i = 0; i < 16; ++i) partial[i] += partial[i + 16];
+  for (i64 i = 0; i < 8; ++i) partial[i] += partial[i + 8];
+  for (i64 i = 0; i < 4; ++i) partial[i] += partial[i + 4];
+  for (i64 i = 0; i < 2; ++i) partial[i] += partial[i + 2];
+  return partial[0] + partial[1];
 }
 
 }  // namespace emberline
