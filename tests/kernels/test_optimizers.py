@@ -123,6 +123,16 @@ def test_rmsprop_by_hand(make_table: MakeTable) -> None:
     assert_allclose(weights, [1 - 1.5 * step], rtol=1e-6)
 
 
+def test_a_variance_that_rounds_below_zero_is_zero(make_table: MakeTable) -> None:
+    """After many equal gradients v and the average's square differ by rounding alone."""
+    optimizer = RMSprop(learning_rate=1e-9, rho=0.5, centered=True)
+    gradient = np.linspace(1000, 2000, 64).tolist()
+    weights, states = train(make_table, optimizer, *[gradient] * 100)
+    velocity, average = states.reshape(2, 64)
+    assert (velocity - average * average < -1e-3).any()  # its root would be NaN
+    assert np.isfinite(weights).all()
+
+
 def test_clipping_is_by_row(make_table: MakeTable) -> None:
     table = make_table(
         dim=2, optimizer=SGD(learning_rate=1.0, clip_norm=1.0), initializer=Constant(value=0.0)
