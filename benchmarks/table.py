@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.measure.figure import print_header, write_json
 from benchmarks.measure.limits import Limits
 from benchmarks.measure.memory import available_bytes
-from benchmarks.measure.peer import Peer, PeerError
-from benchmarks.table_figures.bench import Bench
+from benchmarks.measure.peer import PeerError
+from benchmarks.table_figures.bench import Bench, start_peer
 from benchmarks.table_figures.exchange import measure_exchange
-from benchmarks.table_figures.growth import measure_growth
+from benchmarks.table_figures.growth import measure_growth, measure_growth_steps
 from benchmarks.table_figures.insert import measure_insert, measure_update
 from benchmarks.table_figures.lookup import filled_tables, measure_dictionary, measure_lookup
 from benchmarks.table_figures.memory import measure_memory
@@ -47,13 +47,23 @@ def quick(bench: Bench) -> None:
     del tables, table
     measure_memory(bench)
     measure_growth(bench, dim=16, sizes=[1_000_000, 2_000_000])
+    measure_growth_steps(bench, dim=16, keys=2_000_000)
     measure_restrict(bench)
     measure_train(bench)
 
 
 def full(bench: Bench) -> None:
-    """Every figure of the table, then the sweeps: one axis at a time, the rest named."""
+    """Every figure of the table, then the sweeps: one axis at a time, the rest named.
+
+    The largest tables come first: the peer does not give its memory back.
+    """
+    measure_growth(bench, dim=16, sizes=[1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000,
+                                         50_000_000])  # fmt: skip
+    measure_growth(bench, dim=8, sizes=[200_000_000])
+    measure_growth_steps(bench, dim=16, keys=10_000_000)
+    measure_memory(bench)
     measure_insert(bench, dim=16, keys=10_000_000, target=12)
+    bench.renew_peer()
     for dim, keys in ((16, 10_000_000), (64, 4_000_000)):
         tables, name = filled_tables(bench, dim=dim, keys=keys)
         measure_lookup(
@@ -65,34 +75,21 @@ def full(bench: Bench) -> None:
         table = tables[bench.threads[-1]]
         measure_update(bench, table, name, keys)
         measure_exchange(bench, table, name, keys)
-        drop(bench, name)
+        bench.renew_peer()
         del tables, table
     measure_train(bench)
     measure_restrict(bench)
-    measure_memory(bench)
-    measure_growth(bench, dim=16, sizes=[1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000,
-                                         50_000_000])  # fmt: skip
     for dim in (8, 16, 32, 64, 128, 256, 512):
         keys = min(1_000_000, 128_000_000 // dim)
         measure_insert(bench, dim=dim, keys=keys, target=None)
+        bench.renew_peer()
         tables, name = filled_tables(bench, dim=dim, keys=keys)
         for batch in (4_096, 16_384, 65_536, 262_144) if dim in (16, 64) else (65_536,):
             measure_lookup(bench, tables, name, kind="uniform", keys=keys, batch=batch)
-        drop(bench, name)
+        bench.renew_peer()
         if dim == 16:
             measure_dictionary(bench, tables[bench.threads[-1]], keys=keys, batch=262_144)
         del tables
-    needed = 200_000_000 * (32 + 20 + 64) * 2
-    if available_bytes() > needed:
-        measure_growth(bench, dim=8, sizes=[200_000_000])
-    else:
-        print(f"200,000,000 keys of dim 8 are left out: {needed / 1e9:.0f} GB are not free")
-
-
-def drop(bench: Bench, table: str | None) -> None:
-    """Let the peer forget a table."""
-    if bench.peer is not None and table is not None:
-        bench.peer.call("drop", table=table)
 
 
 def main() -> None:
@@ -106,17 +103,7 @@ def main() -> None:
         threads = (1,)
     peer = None
     try:
-        peer = Peer(
-            ".venv-tfra",
-            "benchmarks.peers.tfra_table",
-            {
-                "TF_USE_LEGACY_KERAS": "1",
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-                "CUDA_VISIBLE_DEVICES": "-1",
-                "PEER_THREADS": str(max(2, *threads)),
-            },
-        )
-        peer.call("ready")
+        peer = start_peer(threads[-1])
     except PeerError as error:
         print(f"TFRA is left out: {error}")
         peer = None
@@ -131,8 +118,8 @@ def main() -> None:
         (quick if arguments.quick else full)(bench)
     finally:
         bench.limits.close()
-        if peer is not None:
-            peer.close()
+        if bench.peer is not None:
+            bench.peer.close()
         if arguments.json is not None:
             write_json(bench.figures, arguments.json)
     print(f"{len(bench.figures)} figures in {time.perf_counter() - began:.0f} s")

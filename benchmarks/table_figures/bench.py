@@ -15,7 +15,7 @@ from benchmarks.measure.limits import Limits
 from benchmarks.measure.peer import Peer
 from emberline.kernels import HashTable
 
-__all__ = ["Bench", "insert_batches", "make_table", "seconds_of"]
+__all__ = ["TFRA", "Bench", "insert_batches", "make_table", "seconds_of", "start_peer"]
 
 TFRA = "TFRA 0.8.1"
 
@@ -43,10 +43,36 @@ class Bench:
         """Counted rounds of an interleaved measurement."""
         return 3 if self.quick else 5
 
+    def renew_peer(self) -> None:
+        """Start the peer again, without tables: it does not give memory back otherwise.
+
+        A quick run's tables are small, and a start takes seconds: there, nothing happens.
+        """
+        if self.peer is not None and not self.quick:
+            self.peer.close()
+            self.peer = start_peer(self.threads[-1])
+
     def add(self, figure: Figure) -> None:
         """Keep and print a row."""
         self.figures.append(figure)
         print_figure(figure)
+
+
+def start_peer(threads: int) -> Peer:
+    """Start TFRA in its environment, with at least two threads.
+
+    Raises:
+        PeerError: the environment is not built, or TFRA does not start.
+    """
+    variables = {
+        "TF_USE_LEGACY_KERAS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "PEER_THREADS": str(max(2, threads)),
+    }
+    peer = Peer(".venv-tfra", "benchmarks.peers.tfra_table", variables)
+    peer.call("ready")
+    return peer
 
 
 def make_table(dim: int, *, threads: int, **settings: Any) -> HashTable:

@@ -56,7 +56,7 @@ def measure_insert(bench: Bench, *, dim: int, keys: int, target: float | None) -
         if bench.peer is not None:
             if bench.peer.call("size", table=peer_table) != keys:
                 raise AssertionError("the peer lost keys")
-            bench.peer.call("drop", table=peer_table)
+            bench.renew_peer()
         for name, total in totals.items():
             if total > 0 and number > 0:
                 seconds.setdefault(name, []).append(keys / total / 1e6)
