@@ -20,6 +20,8 @@ from emberline.kernels.arrays import (
     output_matrix,
 )
 from emberline.kernels.errors import ConfigError, DeviceError, TableCorruptError
+from emberline.kernels.gpu.cupy_launcher import open_gpu
+from emberline.kernels.gpu.host_table import HostTable
 from emberline.kernels.initializers import Initializer, Uniform
 from emberline.kernels.memory_usage import MemoryUsage
 from emberline.kernels.optimizers import SGD, Optimizer
@@ -67,13 +69,13 @@ class HashTable(TablePolicies):
         eviction_log: how many removed keys are remembered for `changed_since`, 16 bytes each.
         admission: which absent keys `find_or_insert` lets in, for example
             `CountAdmission(threshold=3)`; None is all.
-        device: "cpu", or "auto", which is "cpu" now.
+        device: "cpu"; "gpu", which needs CuPy and a CUDA device; or "auto", which is "cpu".
         threads: of the CPU table, 1 to 256; "auto" is as many as this process may use. No result
             depends on it, and small batches stay on the calling thread.
 
     Raises:
         ConfigError: a setting out of range.
-        DeviceError: "gpu", which this version does not have, or an unknown device.
+        DeviceError: "gpu" without CuPy or a device, naming what is missing, or an unknown device.
         TableFullError: no memory for `capacity`, or `capacity` above `max_rows`.
 
     Source: the index is in the manner of dynamicemb (a table of keys apart from stable rows) and
@@ -120,26 +122,42 @@ class HashTable(TablePolicies):
         )
         self._device = _resolve_device(device, name)
         self._threads = _resolve_threads(threads, name)
+        self._grain = _grain  # a thread's part has at least so many keys; small in tests
         self._dim = int(dim)
-        self._table = _cpu.Table(
-            name,
+        self._table: _cpu.Table | HostTable = self._make_table(_hash_bits)
+        self.reserve(capacity)
+
+    def _make_table(self, hash_bits: int) -> _cpu.Table | HostTable:
+        settings = self._settings
+        optimizer, initializer = settings.optimizer, settings.initializer
+        if self._device == "gpu":
+            return HostTable(settings, open_gpu(settings.name), hash_bits=hash_bits)
+        table = _cpu.Table(
+            settings.name,
             self._dim,
             _cpu.OptimizerConfig(optimizer.kernel_code, *optimizer.kernel_settings()),
             initializer.kernel_code,
             initializer.kernel_offset,
             initializer.kernel_scale,
-            int(seed),
-            int(max_rows),
-            _hash_bits,  # below 64 only in tests: keeps that many bits, so that keys collide
+            int(settings.seed),
+            int(settings.max_rows),
+            hash_bits,  # below 64 only in tests: keeps that many bits, so that keys collide
             self._threads,
-            _grain,  # the fewest keys of a thread's part; small in tests, so that they use threads
+            self._grain,
         )
-        self._table.set_policy(
-            on_full == "evict", EVICTION_POLICIES[eviction_policy], int(eviction_log)
-        )
-        if admission is not None:
-            self._set_admission(admission)
-        self.reserve(capacity)
+        policy = EVICTION_POLICIES[settings.eviction_policy]
+        table.set_policy(settings.on_full == "evict", policy, int(settings.eviction_log))
+        rule = settings.admission
+        if rule is not None:
+            table.set_admission(
+                rule.kernel_code,
+                rule.threshold,
+                rule.kernel_width,
+                rule.kernel_depth,
+                rule.kernel_equal,
+                rule.kernel_seed,
+            )
+        return table
 
     @property
     def dim(self) -> int:
@@ -178,12 +196,21 @@ class HashTable(TablePolicies):
 
     @property
     def device(self) -> str:
-        """Where the rows are: "cpu"."""
+        """Where the rows are: "cpu" or "gpu"."""
         return self._device
 
     @property
     def native(self) -> _cpu.Table:
-        """The kernels' table, for those who call them: `TableGroup`."""
+        """The CPU kernels' table, for those who call them: `TableGroup`.
+
+        Raises:
+            DeviceError: the table is on another device.
+        """
+        if isinstance(self._table, HostTable):
+            raise DeviceError(
+                f"table {self.name!r} is on device {self._device!r}; a TableGroup takes tables of "
+                "the CPU"
+            )
         return self._table
 
     @property
@@ -548,10 +575,7 @@ class HashTable(TablePolicies):
 
 def _resolve_device(device: str, name: str) -> str:
     if device == "gpu":
-        raise DeviceError(
-            f"table {name!r}: device 'gpu' is not available, this version of emberline has the CPU "
-            "table only; use 'cpu' or 'auto'"
-        )
+        return "gpu"
     if device not in ("auto", "cpu"):
         known = ("auto", "cpu", "gpu")
         raise DeviceError(f"table {name!r}: unknown device {device!r}{nearest(str(device), known)}")

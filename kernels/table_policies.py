@@ -8,9 +8,10 @@ import numpy as np
 
 from emberline.errors import nearest
 from emberline.kernels import _cpu
-from emberline.kernels.admission import Admission, CountAdmission
+from emberline.kernels.admission import CountAdmission
 from emberline.kernels.arrays import integer_vector, key_vector
 from emberline.kernels.errors import ConfigError
+from emberline.kernels.gpu.host_table import HostTable
 from emberline.kernels.policy_state import PolicyState
 from emberline.kernels.table_changes import TableChanges
 from emberline.kernels.table_settings import (
@@ -33,7 +34,7 @@ class TablePolicies:
     reached has frequency and last step 0.
     """
 
-    _table: _cpu.Table
+    _table: _cpu.Table | HostTable
     _settings: TableSettings
 
     def restrict(
@@ -225,14 +226,4 @@ class TablePolicies:
             )
         self._table.set_policy_state(
             int(state.newest_step), int(state.admission_step), keys, counts, cells
-        )
-
-    def _set_admission(self, rule: Admission) -> None:
-        self._table.set_admission(
-            rule.kernel_code,
-            rule.threshold,
-            rule.kernel_width,
-            rule.kernel_depth,
-            rule.kernel_equal,
-            rule.kernel_seed,
         )

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emberline.kernels import HashTable
+from emberline.kernels import DeviceError, HashTable
+from tests.kernels.simt.launcher import compiler
+from tests.kernels.simt.table import simt_table
 from tests.reference import ReferenceTable
 
 Table = HashTable | ReferenceTable
 MakeTable = Callable[..., Table]
 
 
-BACKENDS = ["reference", "cpu", "cpu-2", "cpu-7", pytest.param("gpu", marks=pytest.mark.gpu)]
+GPU = pytest.param("gpu", marks=pytest.mark.gpu)
+BACKENDS = ["reference", "cpu", "cpu-2", "cpu-7", "simt", GPU]
 
 
 @pytest.fixture(params=BACKENDS)
@@ -22,7 +25,12 @@ def backend(request: pytest.FixtureRequest) -> str:
     """Name the backend; a visible skip where this build has none of that name."""
     name = str(request.param)
     if name == "gpu":
-        pytest.skip("this version has no GPU table: device='gpu' raises DeviceError")
+        try:
+            HashTable(1, device="gpu")
+        except DeviceError as reason:
+            pytest.skip(str(reason))
+    if name == "simt" and compiler() is None:
+        pytest.skip("the SIMT interpreter needs a C++ compiler on the PATH")
     return name
 
 
@@ -33,6 +41,8 @@ def make_table(backend: str) -> MakeTable:
     def make(dim: int = 3, **settings: Any) -> Table:
         if backend == "reference":
             return ReferenceTable(dim, **settings)
+        if backend == "simt":
+            return simt_table(dim, **settings)
         device, _, threads = backend.partition("-")
         if not threads:
             return HashTable(dim, device=device, threads=1, **settings)

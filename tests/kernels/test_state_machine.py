@@ -1,5 +1,6 @@
 """Random sequences of operations: the table and the reference hold the same, always."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,8 @@ def contents(table: Table) -> dict[int, list[Any]]:
 class TableMachine(RuleBasedStateMachine):
     """Every rule does the same to both tables; results and contents must agree."""
 
+    make_table: Callable[..., HashTable] = staticmethod(HashTable)
+
     @initialize(
         optimizer=st.sampled_from(list(ALL.values())),
         initializer=st.sampled_from([Uniform(), Constant(value=1.5), Uniform(low=0.0, high=8.0)]),
@@ -81,7 +84,7 @@ class TableMachine(RuleBasedStateMachine):
             **policy,
         }
         self.threads: dict[str, Any] = {"threads": threads, "_grain": 2}  # parts of two keys
-        self.table = HashTable(DIM, _hash_bits=hash_bits, **self.threads, **self.settings)
+        self.table = self.make_table(DIM, _hash_bits=hash_bits, **self.threads, **self.settings)
         self.reference = ReferenceTable(DIM, **self.settings)
         self.step = 0
         self.closed = 0
@@ -154,7 +157,7 @@ class TableMachine(RuleBasedStateMachine):
     @rule(cut=st.integers(0, MAX_ROWS), hash_bits=st.sampled_from([1, 64]))
     def export_and_import(self, cut: int, hash_bits: int) -> None:
         """Move both to new tables, in two ranges; row numbers become dense."""
-        new = HashTable(DIM, _hash_bits=hash_bits, **self.threads, **self.settings)
+        new = self.make_table(DIM, _hash_bits=hash_bits, **self.threads, **self.settings)
         new_reference = ReferenceTable(DIM, **self.settings)
         for source, target in ((self.table, new), (self.reference, new_reference)):
             target.import_(source.export(0, cut))

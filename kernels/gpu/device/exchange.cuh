@@ -1,0 +1,80 @@
+// Whole rows in and out: assign, import, export.
+#pragma once
+
+#include "view.cuh"
+
+namespace emberline {
+
+// Null: that part of the row stays. `chosen` is the last position of each key.
+EMBERLINE_KERNEL emberline_write_rows(const DeviceView* table, const i64* rows, const u32* chosen,
+                                      i64 count, const float* values, i64 values_stride,
+                                      const float* states, const u32* frequency,
+                                      const u32* last_step, i64 version) {
+  const RowsView view = table->rows;
+  const i64 dim = view.layout.dim;
+  const i64 state_floats = view.layout.state_floats;
+  const int shift = tile_shift(dim);
+  for (i64 i = thread_number(); i < count << shift; i += thread_count()) {
+    const i64 at = i >> shift;
+    const i64 first = i & ((1 << shift) - 1);
+    if (chosen[at] != static_cast<u32>(at)) continue;
+    const u32 row = static_cast<u32>(rows[at]);
+    float* weights = row_weights(view, row);
+    for (i64 lane = first; lane < dim; lane += 1 << shift) {
+      weights[lane] = values[at * values_stride + lane];
+    }
+    for (i64 lane = first; states != nullptr && lane < state_floats; lane += 1 << shift) {
+      weights[dim + lane] = states[at * state_floats + lane];
+    }
+    if (first != 0) continue;
+    if (frequency != nullptr) row_frequency(view, row) = frequency[at];
+    if (last_step != nullptr) row_last_step(view, row) = last_step[at];
+    row_version(view, row) = static_cast<u32>(version);
+  }
+}
+
+// flags[i]: row start + i is live and written after version `since`.
+EMBERLINE_KERNEL emberline_mark_rows(const DeviceView* table, i64 start, i64 count, i64 since,
+                                     u32* flags) {
+  for (i64 i = thread_number(); i < count; i += thread_count()) {
+    const u32 row = static_cast<u32>(start + i);
+    flags[i] = is_live(*table, row) && row_version(table->rows, row) > since;
+  }
+}
+
+// Marked rows move up to their rank, so row order stays. All but `keys` may be null.
+EMBERLINE_KERNEL emberline_export(const DeviceView* table, i64 start, i64 count, const u32* flags,
+                                  const u32* rank, i64* keys, float* values, float* states,
+                                  u32* frequency, u32* last_step) {
+  const RowsView view = table->rows;
+  const i64 dim = view.layout.dim;
+  const i64 state_floats = view.layout.state_floats;
+  const int shift = tile_shift(dim);
+  for (i64 i = thread_number(); i < count << shift; i += thread_count()) {
+    const i64 at = i >> shift;
+    const i64 first = i & ((1 << shift) - 1);
+    if (flags[at] == 0) continue;
+    const u32 row = static_cast<u32>(start + at);
+    const i64 to = rank[at];
+    const float* weights = row_weights(view, row);
+    for (i64 lane = first; values != nullptr && lane < dim; lane += 1 << shift) {
+      values[to * dim + lane] = weights[lane];
+    }
+    for (i64 lane = first; states != nullptr && lane < state_floats; lane += 1 << shift) {
+      states[to * state_floats + lane] = weights[dim + lane];
+    }
+    if (first != 0) continue;
+    keys[to] = row_key(view, row);
+    if (frequency != nullptr) frequency[to] = row_frequency(view, row);
+    if (last_step != nullptr) last_step[to] = row_last_step(view, row);
+  }
+}
+
+// The keys that rows carry, live or not, for the check of all invariants.
+EMBERLINE_KERNEL emberline_row_keys(const DeviceView* table, i64 count, i64* keys) {
+  for (i64 i = thread_number(); i < count; i += thread_count()) {
+    keys[i] = row_key(table->rows, static_cast<u32>(i));
+  }
+}
+
+}  // namespace emberline

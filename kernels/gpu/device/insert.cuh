@@ -1,0 +1,121 @@
+// The index changes: new keys, erased keys, a rebuild. All keys of one launch are distinct.
+#pragma once
+
+#include "view.cuh"
+
+namespace emberline {
+
+// A chunk's eight slots are each lost once at most to another thread; the rest is slack.
+constexpr int kClaimAttempts = 64;
+
+// `index_insert_absent` for many threads at a time: the tag is claimed by CAS, row and key follow.
+// Nothing reads the index before the launch ends, so their order does not matter. A chunk is left
+// only when it has no free slot, which keeps the invariant of index.cuh.
+EMBERLINE_DEVICE SlotUse index_claim(const IndexView& index, i64 key, u64 hash, u32 row) {
+  const u64 stride = hash_stride(hash);
+  u64 at = hash & index.mask;
+  for (u64 probe = 0; probe <= index.mask; ++probe) {
+    Chunk& chunk = index.chunks[at];
+    for (int attempt = 0; attempt < kClaimAttempts; ++attempt) {
+      const u64* words = reinterpret_cast<const u64*>(chunk.tag);
+      const u64 tags[2] = {load_fresh(words), load_fresh(words + 1)};
+      Chunk seen{};
+      memcpy(seen.tag, tags, sizeof(tags));
+      const u64 empty = tag_matches(seen, kEmpty);
+      const u64 free = empty | tag_matches(seen, kTombstone);
+      if (free == 0) break;
+      const int slot = first_slot(free);
+      const bool was_empty = (empty & free & (~free + 1)) != 0;
+      const u16 was = was_empty ? kEmpty : kTombstone;
+      if (atomicCAS(chunk.tag + slot, was, hash_tag(hash)) != was) continue;
+      chunk.row[slot] = row;
+      chunk.key[slot] = key;
+      return was_empty ? SlotUse::empty : SlotUse::tombstone;
+    }
+    at = (at + stride) & index.mask;
+  }
+  return SlotUse::full;
+}
+
+EMBERLINE_DEVICE void start_metadata(const DeviceView& table, u32 row, i64 key, u32 version) {
+  row_key(table.rows, row) = key;
+  row_frequency(table.rows, row) = 0;
+  row_last_step(table.rows, row) = 0;
+  row_version(table.rows, row) = version;
+  atomicOr(table.live + row / 64, u64{1} << (row % 64));
+}
+
+// Absent keys get their rows: `chosen` and `rank` are those of their distinct keys.
+EMBERLINE_KERNEL emberline_insert(const DeviceView* table, const i64* keys, const u32* chosen,
+                                  const u32* rank, i64 count, i64 free_count, i64 row_limit,
+                                  i64 version, i64* rows, u64* counters) {
+  u32 reused = 0;
+  u32 failed = 0;
+  for (i64 i = thread_number(); i < count; i += thread_count()) {
+    if (chosen[i] == kNoRow) continue;
+    const u32 row = new_row(*table, rank[chosen[i]], free_count, row_limit);
+    rows[i] = row;
+    if (chosen[i] != static_cast<u32>(i)) continue;
+    start_metadata(*table, row, keys[i], static_cast<u32>(version));
+    const u64 hash = hash_key(keys[i], table->index.hash_mask);
+    const SlotUse use = index_claim(table->index, keys[i], hash, row);
+    reused += use == SlotUse::tombstone;
+    failed += use == SlotUse::full;
+  }
+  add_to_counter(counters + kTombstones, reused);
+  add_to_counter(counters + kFailed, failed);
+}
+
+// Weights and states of the new rows of rank 0 .. count - 1, whose keys are in place.
+EMBERLINE_KERNEL emberline_initialize(const DeviceView* table, i64 count, i64 free_count,
+                                      i64 row_limit) {
+  const RowsView rows = table->rows;
+  const i64 pairs = (rows.layout.dim + 1) / 2;
+  const i64 items = pairs + rows.layout.state_floats;
+  const int shift = tile_shift(items);
+  for (i64 i = thread_number(); i < count << shift; i += thread_count()) {
+    const u32 row = new_row(*table, i >> shift, free_count, row_limit);
+    const u64 stream = initializer_stream(table->seed, row_key(rows, row));
+    for (i64 item = i & ((1 << shift) - 1); item < items; item += 1 << shift) {
+      if (item < pairs) {
+        initialize_pair(table->initializer, stream, item, rows.layout.dim, row_weights(rows, row));
+      } else {
+        row_states(rows, row)[item - pairs] =
+            optimizer_initial_state(table->optimizer, rows.layout.dim, item - pairs);
+      }
+    }
+  }
+}
+
+// Every live row's key into a new, empty index; rows stay where they are.
+EMBERLINE_KERNEL emberline_rebuild(const DeviceView* table, i64 row_limit, u64* counters) {
+  u32 failed = 0;
+  for (i64 i = thread_number(); i < row_limit; i += thread_count()) {
+    const u32 row = static_cast<u32>(i);
+    if (!is_live(*table, row)) continue;
+    const i64 key = row_key(table->rows, row);
+    const u64 hash = hash_key(key, table->index.hash_mask);
+    failed += index_claim(table->index, key, hash, row) == SlotUse::full;
+  }
+  add_to_counter(counters + kFailed, failed);
+}
+
+// Flagged keys are present and distinct. No slot turns EMPTY in a chunk that has none, and none
+// is taken, so what `index_erase` reads of a chunk holds whatever the other threads do.
+EMBERLINE_KERNEL emberline_erase(const DeviceView* table, const i64* keys, const u32* flags,
+                                 const u32* rank, i64 count, i64 free_count, u64* counters) {
+  u32 tombstones = 0;
+  for (i64 i = thread_number(); i < count; i += thread_count()) {
+    if (flags[i] == 0) continue;
+    const IndexView index = table->index;
+    const IndexPosition position = index_locate(index, keys[i], hash_key(keys[i], index.hash_mask));
+    if (position.slot < 0) continue;
+    const u32 row = index.chunks[position.chunk].row[position.slot];
+    tombstones += index_erase(index, position) == SlotUse::tombstone;
+    atomicAnd(table->live + row / 64, ~(u64{1} << (row % 64)));
+    table->free_rows[free_count + rank[i]] = row;
+  }
+  add_to_counter(counters + kTombstones, tombstones);
+}
+
+}  // namespace emberline
