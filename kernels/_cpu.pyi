@@ -228,6 +228,71 @@ class Table:
         ],
     ) -> int: ...
 
+class Admission:
+    def __init__(
+        self,
+        kind: int,
+        threshold: int,
+        width: int,
+        depth: int,
+        equal: bool,
+        seed: int,
+        hash_bits: int,
+    ) -> None: ...
+    def decide(
+        self,
+        keys: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        occurrences: Annotated[
+            NDArray[numpy.uint32],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        admitted: Annotated[
+            NDArray[numpy.uint32], {"shape": (None,), "order": "C", "device": "cpu"}
+        ],
+    ) -> None: ...
+    def commit(self) -> None: ...
+    def forget(
+        self,
+        keys: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+    ) -> None: ...
+    def decay(self, factor: float) -> None: ...
+    def clear(self) -> None: ...
+    def state(
+        self,
+    ) -> tuple[
+        int,
+        Annotated[NDArray[numpy.int64], {"shape": (None,)}],
+        Annotated[NDArray[numpy.uint32], {"shape": (None,)}],
+        Annotated[NDArray[numpy.uint8], {"shape": (None,)}],
+    ]: ...
+    def set_state(
+        self,
+        step: int,
+        keys: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        counts: Annotated[
+            NDArray[numpy.uint32],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        cells: Annotated[
+            NDArray[numpy.uint8],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+    ) -> None: ...
+    def candidates(self) -> int: ...
+    def memory_bytes(self) -> int: ...
+    def fixed_bytes(self) -> int: ...
+    def scratch_bytes(self) -> int: ...
+    def check(self) -> str: ...
+
 class Group:
     def __init__(self, tables: list[Table], features: Sequence[tuple[str, int, int]]) -> None: ...
     def forward(

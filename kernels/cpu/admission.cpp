@@ -42,6 +42,22 @@ bool Admission::admits(i64 key, u32 occurrences, u64* total) const {
   return *total >= config_.threshold;
 }
 
+void Admission::decide_absent() {
+  i64 new_candidates = 0;
+  for (Absent& absent : absent_) {
+    absent.admitted = admits(absent.key, absent.occurrences, &absent.total);
+    new_candidates += !absent.admitted && absent.total == absent.occurrences;
+  }
+  if (config_.kind == AdmissionKind::count) candidates_.reserve(new_candidates);
+}
+
+void Admission::decide(const i64* keys, const u32* occurrences, i64 count, u32* admitted) {
+  absent_.clear();
+  for (i64 i = 0; i < count; ++i) absent_.push_back({keys[i], occurrences[i], false, 0});
+  decide_absent();
+  for (const Absent& absent : absent_) *admitted++ = absent.admitted;
+}
+
 i64 Admission::decide(const i64* keys, i64 count, i64* rows) {
   absent_.clear();
   numbers_.resize(static_cast<std::size_t>(count));
@@ -53,12 +69,7 @@ i64 Admission::decide(const i64* keys, i64 count, i64* rows) {
       ++absent_[numbers_[static_cast<std::size_t>(repeats(rows[i]))]].occurrences;
     }
   }
-  i64 new_candidates = 0;
-  for (Absent& absent : absent_) {
-    absent.admitted = admits(absent.key, absent.occurrences, &absent.total);
-    new_candidates += !absent.admitted && absent.total == absent.occurrences;
-  }
-  if (config_.kind == AdmissionKind::count) candidates_.reserve(new_candidates);
+  decide_absent();
   i64 refused = 0;
   for (i64 i = 0; i < count; ++i) {
     if (rows[i] >= 0) continue;

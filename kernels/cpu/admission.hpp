@@ -38,6 +38,10 @@ class Admission {
   // alone. Returns the positions refused. Throws std::bad_alloc.
   i64 decide(const i64* keys, i64 count, i64* rows);
 
+  // The same for distinct absent keys in the order of first occurrence, with how often each is in
+  // the batch; admitted[i] becomes 1 or 0. Throws std::bad_alloc.
+  void decide(const i64* keys, const u32* occurrences, i64 count, u32* admitted);
+
   // Take in what `decide` decided; cannot fail.
   void commit();
 
@@ -63,6 +67,7 @@ class Admission {
 
  private:
   bool admits(i64 key, u32 occurrences, u64* total) const;
+  void decide_absent();
 
   AdmissionConfig config_;
   Candidates candidates_;

@@ -68,6 +68,20 @@ void make_optimizer_config(OptimizerConfig* self, int kind, float learning_rate,
                              rest_2, power, l1, l2, shrinkage, beta};
 }
 
+u64 hash_mask(int hash_bits) {
+  return hash_bits >= 64 ? ~u64{0} : (u64{1} << hash_bits) - 1;
+}
+
+AdmissionState admission_state(u64 step, Vector<const i64> keys, Vector<const u32> counts,
+                               Vector<const u8> cells) {
+  require(keys.shape(0) == counts.shape(0), "keys and counts differ in length");
+  for (std::size_t i = 0; i < counts.shape(0); ++i) require(counts(i) != 0, "a count is 0");
+  return {{keys.data(), keys.data() + keys.shape(0)},
+          {counts.data(), counts.data() + counts.shape(0)},
+          {cells.data(), cells.data() + cells.shape(0)},
+          step};
+}
+
 class PyTable {
  public:
   PyTable(std::string name, i64 dim, const OptimizerConfig& optimizer, int initializer,
@@ -76,7 +90,7 @@ class PyTable {
         state_floats_(optimizer_state_floats(optimizer.kind, dim)),
         table_({std::move(name), dim, optimizer,
                 {static_cast<InitializerKind>(initializer), offset, scale}, seed, max_rows,
-                hash_bits >= 64 ? ~u64{0} : (u64{1} << hash_bits) - 1, threads, grain}) {}
+                hash_mask(hash_bits), threads, grain}) {}
 
   i64 size() const { return table_.size(); }
   i64 row_limit() const { return table_.row_limit(); }
@@ -127,14 +141,8 @@ class PyTable {
 
   void set_policy_state(u32 newest_step, u64 step, Vector<const i64> keys, Vector<const u32> counts,
                         Vector<const u8> cells) {
-    require(keys.shape(0) == counts.shape(0), "keys and counts differ in length");
     require(cells.shape(0) == static_cast<std::size_t>(cells_), "the sketch has another size");
-    for (std::size_t i = 0; i < counts.shape(0); ++i) require(counts(i) != 0, "a count is 0");
-    table_.set_policy_state({newest_step,
-                             {{keys.data(), keys.data() + keys.shape(0)},
-                              {counts.data(), counts.data() + counts.shape(0)},
-                              {cells.data(), cells.data() + cells.shape(0)},
-                              step}});
+    table_.set_policy_state({newest_step, admission_state(step, keys, counts, cells)});
   }
 
   // Size, slots, tombstones, free rows, candidates, evicted, erased, rejected, log entries; probes.
@@ -246,6 +254,51 @@ class PyTable {
   i64 state_floats_;
   i64 cells_ = 0;  // of the admission's sketch
   Table table_;
+};
+
+// The rules of admission for a table whose rows are elsewhere; see gpu/admission.py.
+class PyAdmission {
+ public:
+  PyAdmission(int kind, u32 threshold, i64 width, i64 depth, bool equal, u64 seed, int hash_bits)
+      : admission_({static_cast<AdmissionKind>(kind), threshold, width, depth, equal, seed},
+                   hash_mask(hash_bits)) {
+    require(kind >= 0 && kind <= static_cast<int>(AdmissionKind::probabilistic),
+            "no rule has this kind");
+  }
+
+  void decide(Vector<const i64> keys, Vector<const u32> occurrences, Vector<u32> admitted) {
+    require(occurrences.shape(0) == keys.shape(0) && admitted.shape(0) == keys.shape(0),
+            "arrays differ in length");
+    admission_.decide(keys.data(), occurrences.data(), length(keys), admitted.data());
+  }
+  void commit() { admission_.commit(); }
+  void forget(Vector<const i64> keys) {
+    for (i64 i = 0; i < length(keys); ++i) admission_.forget(keys.data()[i]);
+  }
+  void decay(double factor) { admission_.decay(factor); }
+  void clear() { admission_.clear(); }
+
+  // Step, candidates' keys and counts, cells of the sketch.
+  auto state() const {
+    AdmissionState state = admission_.state();
+    return std::make_tuple(state.step, owned(std::move(state.keys)),
+                           owned(std::move(state.counts)), owned(std::move(state.cells)));
+  }
+  void set_state(u64 step, Vector<const i64> keys, Vector<const u32> counts,
+                 Vector<const u8> cells) {
+    require(static_cast<i64>(cells.shape(0)) == admission_.fixed_bytes(),
+            "the sketch has another size");
+    admission_.set_state(admission_state(step, keys, counts, cells));
+  }
+
+  i64 candidates() const { return admission_.candidates(); }
+  i64 memory_bytes() const { return admission_.memory_bytes(); }
+  i64 fixed_bytes() const { return admission_.fixed_bytes(); }
+  i64 scratch_bytes() const { return admission_.scratch_bytes(); }
+  std::string check() const { return admission_.check(); }
+
+ private:
+  Admission admission_;
 };
 
 class PyGroup {
@@ -398,6 +451,23 @@ NB_MODULE(_cpu, m) {
       .def("export_rows", &PyTable::export_rows, Release(), "start"_a, "stop"_a, "since"_a,
            "keys"_a.noconvert(), "values"_a.noconvert(), "states"_a.noconvert(),
            "frequency"_a.noconvert(), "last_step"_a.noconvert());
+  nb::class_<PyAdmission>(m, "Admission")
+      .def(nb::init<int, u32, i64, i64, bool, u64, int>(), "kind"_a, "threshold"_a, "width"_a,
+           "depth"_a, "equal"_a, "seed"_a, "hash_bits"_a)
+      .def("decide", &PyAdmission::decide, Release(), "keys"_a.noconvert(),
+           "occurrences"_a.noconvert(), "admitted"_a.noconvert())
+      .def("commit", &PyAdmission::commit, Release())
+      .def("forget", &PyAdmission::forget, Release(), "keys"_a.noconvert())
+      .def("decay", &PyAdmission::decay, Release(), "factor"_a)
+      .def("clear", &PyAdmission::clear, Release())
+      .def("state", &PyAdmission::state)
+      .def("set_state", &PyAdmission::set_state, Release(), "step"_a, "keys"_a.noconvert(),
+           "counts"_a.noconvert(), "cells"_a.noconvert())
+      .def("candidates", &PyAdmission::candidates)
+      .def("memory_bytes", &PyAdmission::memory_bytes)
+      .def("fixed_bytes", &PyAdmission::fixed_bytes)
+      .def("scratch_bytes", &PyAdmission::scratch_bytes)
+      .def("check", &PyAdmission::check);
   nb::class_<PyGroup>(m, "Group")
       .def(nb::init<nb::typed<nb::list, PyTable>,
                     std::vector<std::tuple<std::string, i64, int>>>(),

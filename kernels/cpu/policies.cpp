@@ -321,13 +321,7 @@ TableStats Table::stats() const {
     const Chunk& chunk = index.chunks[at];
     for (int slot = 0; slot < kSlots; ++slot) {
       if (chunk.tag[slot] <= kTombstone) continue;
-      const u64 hash = this->hash(chunk.key[slot]);
-      const u64 stride = hash_stride(hash);
-      u64 probe = 0;
-      for (u64 seen = hash & index.mask; seen != at && probe <= index.mask; ++probe) {
-        seen = (seen + stride) & index.mask;
-      }
-      ++stats.probes[std::min<u64>(probe, kProbeBuckets - 1)];
+      ++stats.probes[index_chunks_passed(index, chunk.key[slot], at)];
     }
   }
   return stats;

@@ -86,8 +86,6 @@ struct PolicyState {
   AdmissionState admission;
 };
 
-constexpr int kProbeBuckets = 16;
-
 struct TableStats {
   i64 size;
   u64 slots;

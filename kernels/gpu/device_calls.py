@@ -66,7 +66,7 @@ class DeviceCalls:
         with self._lock:
             rows = self._vector(rows, "rows", "int64")
             out, dim = self._output(rows.shape[0])
-            self._table.gather(rows, rows.shape[0], out, dim)
+            self._table.gather(rows, rows.shape[0], None, out, dim)
             return out.reshape(-1, dim)
 
     def apply_gradients(

@@ -1,16 +1,14 @@
 """A device table behind the methods of the CPU extension: NumPy arrays in and out."""
 
 import threading
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emberline.kernels import _cpu
-from emberline.kernels.errors import DeviceError, TableFullError
 from emberline.kernels.gpu.check import first_broken_invariant
 from emberline.kernels.gpu.device_calls import DeviceCalls
 from emberline.kernels.gpu.device_table import DeviceTable
+from emberline.kernels.gpu.host_policies import HostPolicies
 from emberline.kernels.gpu.launcher import Launcher
 from emberline.kernels.table_settings import TableSettings
 
@@ -21,7 +19,7 @@ Integers = NDArray[np.int64]
 Counts = NDArray[np.uint32]
 
 
-class HostTable:
+class HostTable(HostPolicies):
     """What `HashTable` calls when its rows are on a device; see `_cpu.Table` for the methods.
 
     Arrays are copied to the device and back; `DeviceTable` takes device arrays as they are. One
@@ -31,31 +29,16 @@ class HostTable:
         settings: the table's.
         launcher: of the device.
         hash_bits: below 64 only in tests.
+
+    Raises:
+        MemoryError: the device has no room for an empty table.
+        TableFullError: no memory for the sketch of an admission.
     """
 
     def __init__(self, settings: TableSettings, launcher: Launcher, *, hash_bits: int = 64) -> None:
-        if settings.on_full != "error" or settings.admission is not None:
-            raise DeviceError(
-                f"table {settings.name!r}: on_full={settings.on_full!r} and admission="
-                f"{settings.admission} are not available on a GPU; use device 'cpu'"
-            )
         self.on_device = DeviceTable(settings, launcher, hash_bits=hash_bits)
         self._launcher = launcher
         self._lock = threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        """Refuse a method that the CPU extension has and a device has not.
-
-        Raises:
-            DeviceError: naming the method; before anything is done.
-        """
-        if name.startswith("_") or not hasattr(_cpu.Table, name):
-            raise AttributeError(f"'HostTable' object has no attribute {name!r}")
-        raise self._refusal(name)
-
-    def _refusal(self, what: str) -> DeviceError:
-        table = self.on_device.storage.settings.name
-        return DeviceError(f"table {table!r}: {what} is not available on a GPU; use device 'cpu'")
 
     def device_calls(self) -> DeviceCalls:
         """Give the same table for device arrays."""
@@ -79,29 +62,7 @@ class HostTable:
     def clear(self) -> None:
         """Remove all keys and give the memory back."""
         with self._lock:
-            self.on_device.storage.clear()
-
-    def version(self) -> int:
-        """Give the open version."""
-        return self.on_device.storage.version
-
-    def advance_version(self) -> int:
-        """Close the current version and give it."""
-        with self._lock:
-            storage = self.on_device.storage
-            if storage.version == 2**32 - 1:
-                raise TableFullError(
-                    f"table {storage.settings.name!r} used all versions; export and reload it"
-                )
-            storage.version += 1
-            return storage.version - 1
-
-    def memory_usage(self, keys: int | None) -> tuple[int, int, int, int, int, int]:
-        """Count index, rows, metadata; scratch is the pool's, none is kept between calls."""
-        if keys is not None:
-            raise self._refusal("a prediction of memory_usage")
-        with self._lock:
-            return (*self.on_device.storage.memory_bytes(), 0, 0, 0)
+            self.on_device.clear()
 
     def check(self) -> str:
         """Name the first broken invariant, or give an empty string."""
@@ -135,12 +96,12 @@ class HostTable:
 
     def gather(self, rows: Integers, default: Floats | None, out: Floats) -> None:
         """Write the weights of rows."""
-        if default is not None:
-            raise self._refusal("a default vector")
         with self._lock:
             count, dim = out.shape
             result = self._launcher.empty(count * dim, np.float32)
-            self.on_device.gather(self._launcher.upload(rows), count, result, dim)
+            upload = self._launcher.upload
+            missing = None if default is None else upload(default)
+            self.on_device.gather(upload(rows), count, missing, result, dim)
             out[:] = self._launcher.download(result).reshape(count, dim)
 
     def gather_pooled(
@@ -153,8 +114,6 @@ class HostTable:
         out: Floats,
     ) -> None:
         """Write each segment's combined weights."""
-        if default is not None:
-            raise self._refusal("a default vector")
         with self._lock:
             upload = self._launcher.upload
             segments, dim = out.shape
@@ -166,6 +125,7 @@ class HostTable:
                 segments,
                 combiner,
                 None if weights is None else upload(weights),
+                None if default is None else upload(default),
                 result,
                 dim,
             )
@@ -215,6 +175,7 @@ class HostTable:
                 None if states is None else upload(np.ascontiguousarray(states)),
                 None if frequency is None else upload(frequency),
                 None if last_step is None else upload(last_step),
+                0 if last_step is None else int(last_step.max(initial=0)),
             )
 
     def export_keys(self, start: int, stop: int, keys: Integers) -> int:

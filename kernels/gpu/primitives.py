@@ -6,7 +6,7 @@ import numpy as np
 
 from emberline.kernels.gpu.launcher import DeviceArray, Launcher
 
-__all__ = ["Part", "distinct", "exclusive_sum", "sort_by_row"]
+__all__ = ["Part", "RowMasks", "distinct", "exclusive_sum", "sort_by_row"]
 
 _SCAN_TILE = 1024  # kScanTile in device/scan.cuh
 _RUN = 512  # kRun in device/sort.cuh
@@ -96,6 +96,52 @@ def distinct(
         "emberline_distinct_choose", count, table, slot_of, count, int(last), chosen, flags
     )
     return chosen, flags
+
+
+class RowMasks:
+    """A choice of rows as one bit each, and how many there are before every 32 of them.
+
+    Args:
+        launcher: of the device.
+        start: the first row.
+        count: rows, at least 1.
+    """
+
+    def __init__(self, launcher: Launcher, start: int, count: int) -> None:
+        self._launcher = launcher
+        self._start, self._count = start, count
+        self._words = -(-count // _WARP)
+        self.masks = launcher.empty(self._words, np.uint32)
+        self.counts = launcher.empty(self._words, np.uint32)
+
+    def sum(self, counters: DeviceArray) -> None:
+        """Sum the counts, which a kernel has written; the total becomes a counter."""
+        self._sums = exclusive_sum(self._launcher, self.counts, self._words, counters)
+
+    def rows(self, view: DeviceArray, chosen: int, keys: DeviceArray | None) -> DeviceArray:
+        """List the rows, after `sum`.
+
+        Args:
+            view: the table's.
+            chosen: how many.
+            keys: int64 [chosen], gets their keys; None: not wanted.
+
+        Returns:
+            uint32 [chosen], ascending.
+        """
+        rows = self._launcher.empty(chosen, np.uint32)
+        self._launcher.launch(
+            "emberline_list_rows",
+            self._count,
+            view,
+            self._start,
+            self._count,
+            self.masks,
+            self._sums,
+            rows,
+            keys,
+        )
+        return rows
 
 
 def sort_by_row(launcher: Launcher, rows: DeviceArray, count: int, row_limit: int) -> DeviceArray:

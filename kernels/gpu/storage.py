@@ -1,4 +1,4 @@
-"""A table's device memory: index, row slabs, live bits and free list, and how they grow.
+"""A table's device memory: the index beside the rows, and how both grow.
 
 The counterpart of cpu/table.cpp, with the same sizes and limits; all that touches an element is a
 kernel. Methods that can fail do so before they change anything that a caller can see.
@@ -10,15 +10,27 @@ import numpy as np
 
 from emberline.kernels.errors import TableCorruptError, TableFullError
 from emberline.kernels.gpu.launcher import DeviceArray, Launcher
+from emberline.kernels.gpu.rows import DeviceRows
 from emberline.kernels.initializers import Initializer
 from emberline.kernels.optimizers import Optimizer
 from emberline.kernels.table_settings import TableSettings
 
-__all__ = ["BAD", "FAILED", "MISSING", "NOTHING_BAD", "TOMBSTONES", "TOTAL", "DeviceStorage"]
+__all__ = [
+    "BAD",
+    "FAILED",
+    "MISSING",
+    "NOTHING_BAD",
+    "SLOTS",
+    "TOMBSTONES",
+    "TOTAL",
+    "VALID",
+    "DeviceStorage",
+]
 
 # Words of the counters, enum Counter in device/view.cuh.
-MISSING, TOTAL, TOMBSTONES, FAILED, BAD, _VALID = range(6)
+MISSING, TOTAL, TOMBSTONES, FAILED, BAD, VALID = range(6)
 NOTHING_BAD = 2**64 - 1
+SLOTS = 8  # of a chunk, kSlots in index.cuh
 
 _VIEW_BYTES = 512
 _SLAB_BYTES = 4 << 20
@@ -39,7 +51,7 @@ def _initializer_words(initializer: Initializer) -> np.ndarray[Any, np.dtype[np.
     return _packed(initializer.kernel_code, initializer.kernel_offset, initializer.kernel_scale)
 
 
-class DeviceStorage:
+class DeviceStorage(DeviceRows):
     """Memory and counts of one table.
 
     Args:
@@ -70,8 +82,8 @@ class DeviceStorage:
             launcher.upload(_initializer_words(settings.initializer)),
         )
         words = [int(word) for word in launcher.download(layout)]
-        self._slab_shift, self._slab_bytes, self.state_floats = words[:3]
-        self._chunk_bytes, self._used_per_chunk, self._metadata_bytes = words[3:6]
+        self.slab_shift, self.slab_bytes, self.state_floats = words[:3]
+        self._chunk_bytes, self._used_per_chunk, self.metadata_bytes = words[3:6]
         assert words[6] == optimizer.nbytes, "the optimizer's fields are not those of the kernels"
         self.version = 1
         self.clear()
@@ -79,16 +91,9 @@ class DeviceStorage:
     def clear(self) -> None:
         """Forget all rows and give their memory back."""
         index = self.launcher.zeros(self._chunk_bytes, np.uint8)  # the one step that can fail
-        self.size = 0
-        self.row_limit = 0  # one past the highest row number ever used
-        self.free_count = 0
         self.tombstones = 0
-        self.slab_count = 0
-        self._extents: list[DeviceArray] = []
-        self._slabs = self._live = self._free = None
-        self._live_words = self._free_capacity = 0
         self._set_index(index, 1)
-        self._set_rows()
+        self.forget_rows()
 
     @property
     def dim(self) -> int:
@@ -97,7 +102,7 @@ class DeviceStorage:
 
     def counters(self) -> DeviceArray:
         """Give counters for one step, at their start."""
-        start = np.zeros(_VALID + 1, np.uint64)
+        start = np.zeros(VALID + 1, np.uint64)
         start[BAD] = NOTHING_BAD
         return self.launcher.upload(start)
 
@@ -109,7 +114,8 @@ class DeviceStorage:
             sign: 1 where the step made tombstones, -1 where it used them up.
 
         Raises:
-            TableCorruptError: a key found no slot, which a load below 0.75 rules out.
+            TableCorruptError: a key found no slot, which a load below 0.75 rules out, or lost its
+                own.
         """
         words = self.launcher.download(counters)
         if words[FAILED] != 0:
@@ -118,94 +124,64 @@ class DeviceStorage:
             )
         self.tombstones += sign * int(words[TOMBSTONES])
 
-    def ensure_room(self, new_keys: int) -> None:
+    def ensure_room(self, new_keys: int, evicted: int = 0) -> None:
         """Make room for absent keys.
+
+        Args:
+            new_keys: how many.
+            evicted: keys that will be gone by the time they come; their slots may be tombstones.
 
         Raises:
             TableFullError: beyond `max_rows` or out of memory, with nothing visibly changed.
         """
         name, limit = self.settings.name, int(self.settings.max_rows)
-        if new_keys > limit - self.size:
+        if new_keys > limit - self.size + evicted:
             raise TableFullError(
                 f"table {name!r} is full: it holds {self.size} rows, {new_keys} more were asked "
                 f"for and max_rows is {limit}; erase keys or raise max_rows"
             )
         try:
-            self._ensure_slabs(self.row_limit + max(0, new_keys - self.free_count))
+            self.ensure_slabs(new_keys, evicted)
             needed = self.size + new_keys
             if needed + self.tombstones > self._used_per_chunk * self.chunk_count:
-                chunk_count = self.chunk_count
-                while self._used_per_chunk * chunk_count < needed:
-                    chunk_count *= 2
-                # Rebuilding at 90 % of the limit would soon be repeated as tombstones come back.
-                if 10 * needed > 9 * self._used_per_chunk * chunk_count:
-                    chunk_count *= 2
-                self._rebuild_index(chunk_count)
+                self.rebuild_index(self._rebuilt_chunks(self.chunk_count, needed))
         except MemoryError as reason:
             raise TableFullError(
                 f"table {name!r} is out of memory: it holds {self.size} rows and the device "
                 f"refused memory for {new_keys} more; erase keys or use a smaller dim"
             ) from reason
 
-    def ensure_free(self, rows: int) -> None:
-        """Make room for that many more rows in the free list.
-
-        Raises:
-            MemoryError: with nothing changed.
-        """
-        needed = self.free_count + rows
-        if needed <= self._free_capacity:
-            return
-        capacity = max(needed, 2 * self._free_capacity, 64)
-        grown = self.launcher.zeros(capacity, np.uint32)
-        if self._free is not None:
-            self.launcher.copy(grown, self._free)
-        self._free, self._free_capacity = grown, capacity
-        self._set_rows()
-
     def memory_bytes(self) -> tuple[int, int, int]:
         """Count index, rows and metadata."""
-        metadata = (self.slab_count << self._slab_shift) * self._metadata_bytes
-        rows = self.slab_count * self._slab_bytes - metadata
-        metadata += 8 * self._live_words + 4 * self._free_capacity + 8 * self.slab_count
+        held = sum(not self.is_given_back(slab) for slab in range(self.slab_count))
+        rows, metadata = self._row_bytes(self.slab_count, held, self._free_capacity)
         return self.chunk_count * self._chunk_bytes, rows, metadata + _VIEW_BYTES
+
+    def memory_bytes_for(self, keys: int) -> tuple[int, int, int]:
+        """Predict `memory_bytes` of a new table after `ensure_room(keys)`."""
+        small = keys <= self._used_per_chunk
+        chunks = 1 if small else self._rebuilt_chunks(1, keys)
+        slabs = self.slabs_for(keys)
+        rows, metadata = self._row_bytes(slabs, slabs, 0)
+        return chunks * self._chunk_bytes, rows, metadata + _VIEW_BYTES
 
     def index_chunks(self) -> DeviceArray:
         """Give the chunks' bytes, for `check`."""
         return self._index
 
-    def live_bits(self) -> DeviceArray:
-        """Give the live bits, uint64 words, for `check`."""
-        return self.launcher.zeros(0, np.uint64) if self._live is None else self._live
+    def chunks_for(self, keys: int) -> int:
+        """Count the chunks that so many keys need at least."""
+        chunks = 1
+        while self._used_per_chunk * chunks < keys:
+            chunks *= 2
+        return chunks
 
-    def free_rows(self) -> DeviceArray:
-        """Give the free list with its spare room, for `check`."""
-        return self.launcher.zeros(0, np.uint32) if self._free is None else self._free
+    def rebuild_index(self, chunk_count: int) -> None:
+        """Put all live keys into a new index; rows stay where they are.
 
-    def _ensure_slabs(self, row_count: int) -> None:
-        needed = -(-row_count // (1 << self._slab_shift))
-        if needed <= self.slab_count:
-            return
-        # Extents of at least an eighth of what there is: few allocations, and all of one pool.
-        add = max(needed - self.slab_count, self.slab_count // 8)
-        count = self.slab_count + add
-        words = -(-(count << self._slab_shift) // 64)
-        extent = self.launcher.empty(add * self._slab_bytes, np.uint8)
-        live = self.launcher.zeros(words, np.uint64)
-        extents = [*self._extents, extent]
-        addresses = [
-            self.launcher.address(e) + i * self._slab_bytes
-            for e in extents
-            for i in range(e.shape[0] // self._slab_bytes)
-        ]
-        slabs = self.launcher.upload(np.array(addresses, np.uint64))
-        if self._live is not None:
-            self.launcher.copy(live, self._live)
-        self._extents, self._slabs, self._live = extents, slabs, live
-        self.slab_count, self._live_words = count, words
-        self._set_rows()
-
-    def _rebuild_index(self, chunk_count: int) -> None:
+        Raises:
+            MemoryError: with nothing changed.
+        """
         fresh = self.launcher.zeros(chunk_count * self._chunk_bytes, np.uint8)
         counters = self.counters()
         self._set_index(fresh, chunk_count)
@@ -215,11 +191,11 @@ class DeviceStorage:
         self.tombstones = 0
         self.settle(counters, sign=0)
 
+    def _rebuilt_chunks(self, present: int, keys: int) -> int:
+        chunks = max(present, self.chunks_for(keys))
+        # At 90 % of the limit it would soon be rebuilt again, as tombstones come back.
+        return 2 * chunks if 10 * keys > 9 * self._used_per_chunk * chunks else chunks
+
     def _set_index(self, index: DeviceArray, chunk_count: int) -> None:
         self._index, self.chunk_count = index, chunk_count
         self.launcher.launch("emberline_set_index", 1, self.view, index, chunk_count)
-
-    def _set_rows(self) -> None:
-        self.launcher.launch(
-            "emberline_set_rows", 1, self.view, self._slabs, self._live, self._free
-        )

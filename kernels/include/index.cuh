@@ -86,6 +86,20 @@ EMBERLINE_HD u32 index_find(const IndexView& index, i64 key, u64 hash) {
   return position.slot < 0 ? kNoRow : index.chunks[position.chunk].row[position.slot];
 }
 
+constexpr int kProbeBuckets = 16;
+
+// How many chunks a look-up passes before it finds `key` in chunk `found`, at most
+// kProbeBuckets - 1: longer probe sequences are told apart by none.
+EMBERLINE_HD int index_chunks_passed(const IndexView& index, i64 key, u64 found) {
+  const u64 hash = hash_key(key, index.hash_mask);
+  u64 at = hash & index.mask;
+  int passed = 0;
+  for (; at != found && passed < kProbeBuckets - 1; ++passed) {
+    at = (at + hash_stride(hash)) & index.mask;
+  }
+  return passed;
+}
+
 enum class SlotUse : int { full = -1, empty = 0, tombstone = 1 };
 
 // Insert a key that is known to be absent, at the first free slot of its probe sequence.

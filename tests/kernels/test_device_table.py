@@ -1,6 +1,5 @@
 """The device table on the SIMT interpreter: the CPU's bits, whatever the schedule."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,14 @@ from emberline.kernels import (
     Adagrad,
     ArrayShapeError,
     ArrayTypeError,
-    DeviceError,
     HashTable,
     Normal,
     Optimizer,
     RowIndexError,
     TableFullError,
     TableRange,
+    _cpu,
 )
-from emberline.kernels.gpu import host_table
 from emberline.kernels.gpu.host_table import HostTable
 from emberline.kernels.gpu.storage import MISSING, DeviceStorage
 from tests.kernels.conftest import floats, ints
@@ -268,17 +266,11 @@ def test_counters_lose_no_count() -> None:
         assert launcher.download(counters)[MISSING] == 300
 
 
-def test_what_a_device_has_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Extension:
-        def restrict(self) -> None:
-            raise NotImplementedError
-
-    monkeypatch.setattr(host_table, "_cpu", SimpleNamespace(Table=Extension))
-    table = host(simt_table(1, name="t"))
-    with pytest.raises(DeviceError, match="table 't': restrict is not available on a GPU"):
-        table.restrict(5)
-    with pytest.raises(AttributeError, match="no attribute 'restrikt'"):
-        table.restrikt(5)
+def test_a_device_has_all_that_the_cpu_has() -> None:
+    """Every method of the extension's table, but for the settings that `HostTable` is made with."""
+    methods = {name for name in vars(_cpu.Table) if not name.startswith("_")}
+    assert len(methods) > 20
+    assert methods - set(dir(HostTable)) == {"set_admission", "set_policy"}
 
 
 def test_too_many_keys_for_one_call() -> None:

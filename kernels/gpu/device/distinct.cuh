@@ -70,4 +70,33 @@ EMBERLINE_KERNEL emberline_distinct_choose(const u32* slots, const u32* slot_of,
   }
 }
 
+// The keys of flagged positions, in order, and their rows; `rank` are the flags' exclusive sums.
+EMBERLINE_KERNEL emberline_list_keys(const i64* keys, const i64* rows, const u32* flags,
+                                     const u32* rank, i64 count, i64* listed_keys,
+                                     u32* listed_rows) {
+  for (i64 i = thread_number(); i < count; i += thread_count()) {
+    if (flags[i] == 0) continue;
+    listed_keys[rank[i]] = keys[i];
+    if (listed_rows != nullptr) listed_rows[rank[i]] = static_cast<u32>(rows[i]);
+  }
+}
+
+// How often each distinct key is there, by rank; zeros before.
+EMBERLINE_KERNEL emberline_occurrences(const u32* chosen, const u32* rank, i64 count,
+                                       u32* occurrences) {
+  for (i64 i = thread_number(); i < count; i += thread_count()) {
+    if (chosen[i] != kNoRow) atomicAdd(occurrences + rank[chosen[i]], 1u);
+  }
+}
+
+// The positions of keys that are not admitted (by rank) take no part any more.
+EMBERLINE_KERNEL emberline_refuse(const u32* rank, const u32* admitted, i64 count, u32* chosen,
+                                  u32* flags) {
+  for (i64 i = thread_number(); i < count; i += thread_count()) {
+    if (chosen[i] == kNoRow || admitted[rank[chosen[i]]] != 0) continue;
+    chosen[i] = kNoRow;
+    flags[i] = 0;
+  }
+}
+
 }  // namespace emberline

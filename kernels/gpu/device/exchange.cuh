@@ -70,11 +70,4 @@ EMBERLINE_KERNEL emberline_export(const DeviceView* table, i64 start, i64 count,
   }
 }
 
-// The keys that rows carry, live or not, for the check of all invariants.
-EMBERLINE_KERNEL emberline_row_keys(const DeviceView* table, i64 count, i64* keys) {
-  for (i64 i = thread_number(); i < count; i += thread_count()) {
-    keys[i] = row_key(table->rows, static_cast<u32>(i));
-  }
-}
-
 }  // namespace emberline

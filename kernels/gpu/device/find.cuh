@@ -17,15 +17,18 @@ EMBERLINE_KERNEL emberline_find(const DeviceView* table, const i64* keys, i64 co
   add_to_counter(counters + kMissing, missing);
 }
 
-// Each row is -1 or that of a live key.
+// Each row is -1 or that of a live key; kValid counts the latter.
 EMBERLINE_KERNEL emberline_check_rows(const DeviceView* table, const i64* rows, i64 count,
                                       i64 row_limit, u64* counters) {
+  u32 valid = 0;
   for (i64 i = thread_number(); i < count; i += thread_count()) {
     const i64 row = rows[i];
     if (row == -1) continue;
-    if (row >= 0 && row < row_limit && is_live(*table, static_cast<u32>(row))) continue;
-    atomicMin(counters + kBad, static_cast<u64>(i));
+    const bool live = row >= 0 && row < row_limit && is_live(*table, static_cast<u32>(row));
+    valid += live;
+    if (!live) atomicMin(counters + kBad, static_cast<u64>(i));
   }
+  add_to_counter(counters + kValid, valid);
 }
 
 EMBERLINE_KERNEL emberline_check_source(const i64* source, i64 count, i64 limit, u64* counters) {

@@ -1,4 +1,4 @@
-// The index changes: new keys, erased keys, a rebuild. All keys of one launch are distinct.
+// The index changes: new keys, a rebuild. All keys of one launch are distinct.
 #pragma once
 
 #include "view.cuh"
@@ -98,24 +98,6 @@ EMBERLINE_KERNEL emberline_rebuild(const DeviceView* table, i64 row_limit, u64* 
     failed += index_claim(table->index, key, hash, row) == SlotUse::full;
   }
   add_to_counter(counters + kFailed, failed);
-}
-
-// Flagged keys are present and distinct. No slot turns EMPTY in a chunk that has none, and none
-// is taken, so what `index_erase` reads of a chunk holds whatever the other threads do.
-EMBERLINE_KERNEL emberline_erase(const DeviceView* table, const i64* keys, const u32* flags,
-                                 const u32* rank, i64 count, i64 free_count, u64* counters) {
-  u32 tombstones = 0;
-  for (i64 i = thread_number(); i < count; i += thread_count()) {
-    if (flags[i] == 0) continue;
-    const IndexView index = table->index;
-    const IndexPosition position = index_locate(index, keys[i], hash_key(keys[i], index.hash_mask));
-    if (position.slot < 0) continue;
-    const u32 row = index.chunks[position.chunk].row[position.slot];
-    tombstones += index_erase(index, position) == SlotUse::tombstone;
-    atomicAnd(table->live + row / 64, ~(u64{1} << (row % 64)));
-    table->free_rows[free_count + rank[i]] = row;
-  }
-  add_to_counter(counters + kTombstones, tombstones);
 }
 
 }  // namespace emberline

@@ -26,11 +26,11 @@ static_assert(sizeof(OptimizerConfig) % 4 == 0 && sizeof(InitializerConfig) == 1
 // What a step reports to the host, as u64 words.
 enum Counter : int {
   kMissing = 0,     // keys that a probe did not find
-  kTotal = 1,       // the sum of the last scan
+  kTotal = 1,       // the sum of the last scan, or another count
   kTombstones = 2,  // change of their number, wrapping
-  kFailed = 3,      // keys that found no slot: never below the load factor
+  kFailed = 3,      // keys without the slot that they must have or get: never in a sound table
   kBad = 4,         // the first position of a wrong argument
-  kValid = 5,       // words before those of ignored rows
+  kValid = 5,       // rows of a batch that are not ignored
 };
 
 EMBERLINE_DEVICE bool is_live(const DeviceView& table, u32 row) {
