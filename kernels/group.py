@@ -1,4 +1,4 @@
-"""Many features on many tables, looked up and updated in one native call."""
+"""Many features on many tables, looked up and updated in one call."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from emberline.errors import nearest
 from emberline.kernels import _cpu
 from emberline.kernels.arrays import float_matrix, integer_vector, key_vector, output_matrix
-from emberline.kernels.errors import ArrayShapeError, ConfigError
+from emberline.kernels.errors import ArrayShapeError, ConfigError, DeviceError
+from emberline.kernels.gpu.device_group import DeviceGroup
+from emberline.kernels.gpu.host_table import HostTable
 from emberline.kernels.table import HashTable
 from emberline.kernels.table_feature import COMBINERS, TableFeature
 from emberline.kernels.table_settings import require_integer
@@ -30,14 +32,15 @@ class TableGroup:
     to it: their keys are deduplicated, and their gradients summed, together.
 
     A call is one step: it holds all tables, and either works on all or raises before it changed
-    one. Tables are worked on side by side; no result depends on the number of threads.
+    one. Tables of the CPU are worked on side by side; no result depends on the number of threads.
 
     Args:
-        tables: on the CPU, each with a name of its own.
+        tables: all on the CPU, or all on one GPU; each with a name of its own.
         features: at least one; their order is that of the columns.
 
     Raises:
         ConfigError: no feature, two tables or features of one name, an unknown table.
+        DeviceError: tables on different devices.
 
     >>> from emberline.kernels import Constant, HashTable, TableFeature, TableGroup
     >>> item = HashTable(2, initializer=Constant(value=1.0), name="item")
@@ -71,10 +74,22 @@ class TableGroup:
             columns[feature.name] = slice(width, width + dim)
             width += dim
         self._columns, self._width = columns, width
-        self._group = _cpu.Group(
-            [table.native for table in self._tables],
-            [(f.name, numbers[f.table], COMBINERS[f.combiner]) for f in self._features],
+        self._group = self._make_group(
+            [(f.name, numbers[f.table], COMBINERS[f.combiner]) for f in self._features]
         )
+
+    def _make_group(self, features: list[tuple[str, int, int]]) -> _cpu.Group | DeviceGroup:
+        native = [table.native for table in self._tables]
+        on_host = [each for each in native if isinstance(each, _cpu.Table)]
+        if len(on_host) == len(native):
+            return _cpu.Group(on_host, features)
+        for table in self._tables:
+            if table.device != self._tables[0].device:
+                raise DeviceError(
+                    f"tables of a group must be on one device: {self._tables[0].name!r} is on "
+                    f"{self._tables[0].device!r}, {table.name!r} on {table.device!r}"
+                )
+        return DeviceGroup([each for each in native if isinstance(each, HostTable)], features)
 
     @property
     def tables(self) -> tuple[HashTable, ...]:

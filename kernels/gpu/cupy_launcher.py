@@ -73,7 +73,13 @@ class CupyLauncher:
         self._stream = cupy.cuda.Stream.null if stream is None else stream
         device = cupy.cuda.Device()
         self._most_blocks = _BLOCKS_EACH * int(device.attributes["MultiProcessorCount"])
-        self._functions = _compiled(int(device.id))
+        self._device = int(device.id)
+        self._functions = _compiled(self._device)
+
+    @property
+    def device(self) -> int:
+        """The number of the device."""
+        return self._device
 
     @property
     def stream(self) -> Any:

@@ -182,7 +182,12 @@ class DeviceInsertion(DevicePolicies):
             return 0
         listed_keys, listed = launcher.empty(erased, np.int64), launcher.empty(erased, np.uint32)
         self._list_keys(keys, rows, flags, rank, count, listed_keys, listed)
-        victims = Victims(rows=listed, keys=launcher.download(listed_keys), count=erased)
+        victims = Victims(
+            rows=listed,
+            keys=launcher.download(listed_keys),
+            count=erased,
+            changes=storage.counters(),
+        )
         self.remove(victims, reversed_=False)
         self.erased += erased
         return erased

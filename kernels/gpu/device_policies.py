@@ -152,14 +152,13 @@ class DevicePolicies(DeviceReading):
         self.log.reserve(count)
 
     def remove(self, victims: Victims, *, reversed_: bool) -> None:
-        """Take rows out, after `reserve_removals`.
+        """Take rows out, after `reserve_removals`; cannot fail.
 
         Args:
             victims: the rows.
             reversed_: the first one is reused first, else the last one.
         """
         storage = self.storage
-        counters = storage.counters()
         self._launcher.launch(
             "emberline_remove",
             victims.count,
@@ -168,12 +167,12 @@ class DevicePolicies(DeviceReading):
             victims.count,
             storage.free_count,
             int(reversed_),
-            counters,
+            victims.changes,
         )
         storage.free_count += victims.count
         storage.size -= victims.count
         self.log.append(victims.keys, storage.version)
-        storage.settle(counters, sign=1)
+        storage.settle(victims.changes, sign=1)
 
     def _evict(self, victims: Victims) -> int:
         """Remove rows and give back the slabs that are empty then."""

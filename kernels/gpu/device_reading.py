@@ -8,7 +8,7 @@ from emberline.kernels.gpu.launcher import DeviceArray, Launcher
 from emberline.kernels.gpu.primitives import exclusive_sum
 from emberline.kernels.gpu.storage import BAD, NOTHING_BAD, TOTAL, VALID, DeviceStorage
 
-__all__ = ["DeviceReading"]
+__all__ = ["DeviceReading", "first_bad_offset"]
 
 
 class DeviceReading:
@@ -34,7 +34,7 @@ class DeviceReading:
             stride: at least dim.
         """
         rows = self.find(keys, count)
-        self._gather(rows, count, None, out, stride)
+        self.write_gathered(rows, count, None, out, stride)
         if initial and count:
             self._launcher.launch(
                 "emberline_initial",
@@ -61,7 +61,7 @@ class DeviceReading:
             RowIndexError: a row that no live key has, before anything is written.
         """
         self.check_rows(rows, count)
-        self._gather(rows, count, missing, out, stride)
+        self.write_gathered(rows, count, missing, out, stride)
 
     def gather_pooled(
         self,
@@ -83,6 +83,35 @@ class DeviceReading:
         """
         self.check_rows(rows, count)
         self.check_offsets(offsets, segments, count)
+        self.write_pooled(rows, offsets, segments, combiner, weights, missing, out, stride)
+
+    def write_gathered(
+        self,
+        rows: DeviceArray,
+        count: int,
+        missing: DeviceArray | None,
+        out: DeviceArray,
+        stride: int,
+    ) -> None:
+        """Do the work of `gather`; the rows are checked."""
+        if count:
+            work = count * self.storage.dim
+            self._launcher.launch(
+                "emberline_gather", work, self.storage.view, rows, count, missing, out, stride
+            )
+
+    def write_pooled(
+        self,
+        rows: DeviceArray,
+        offsets: DeviceArray,
+        segments: int,
+        combiner: int,
+        weights: DeviceArray | None,
+        missing: DeviceArray | None,
+        out: DeviceArray,
+        stride: int,
+    ) -> None:
+        """Do the work of `gather_pooled`; rows and offsets are checked."""
         if segments:
             self._launcher.launch(
                 "emberline_pool",
@@ -180,10 +209,7 @@ class DeviceReading:
         at = self._first_bad("emberline_check_offsets", segments + 1, offsets, segments, count)
         if at is not None:
             found = int(self._launcher.download(offsets[at : at + 1])[0])
-            raise ArrayShapeError(
-                f"offsets[{at}] is {found}; offsets must start at 0, never fall and end at "
-                f"len(rows) = {count}"
-            )
+            raise ArrayShapeError(_bad_offset(at, found, count))
 
     def _find(self, keys: DeviceArray, count: int, counters: DeviceArray) -> DeviceArray:
         rows = self._launcher.empty(count, np.int64)
@@ -193,20 +219,6 @@ class DeviceReading:
             )
         return rows
 
-    def _gather(
-        self,
-        rows: DeviceArray,
-        count: int,
-        missing: DeviceArray | None,
-        out: DeviceArray,
-        stride: int,
-    ) -> None:
-        if count:
-            work = count * self.storage.dim
-            self._launcher.launch(
-                "emberline_gather", work, self.storage.view, rows, count, missing, out, stride
-            )
-
     def _first_bad(self, kernel: str, work: int, *arguments: DeviceArray | int) -> int | None:
         """Run a check; give the first position it refused."""
         if work == 0:
@@ -215,3 +227,20 @@ class DeviceReading:
         self._launcher.launch(kernel, work, *arguments, counters)
         bad = int(self._launcher.download(counters)[BAD])
         return None if bad == NOTHING_BAD else bad
+
+
+def first_bad_offset(offsets: NDArray[np.int64], segments: int, count: int) -> str | None:
+    """Say what is wrong with offsets on the host, as `DeviceReading.check_offsets` does."""
+    least = np.concatenate([[0], offsets[:-1]])
+    wrong = (offsets < least) | (offsets > count)
+    wrong[0] |= offsets[0] != 0
+    wrong[segments] |= offsets[segments] != count
+    bad = np.flatnonzero(wrong)
+    return _bad_offset(int(bad[0]), int(offsets[bad[0]]), count) if bad.size else None
+
+
+def _bad_offset(at: int, found: int, count: int) -> str:
+    return (
+        f"offsets[{at}] is {found}; offsets must start at 0, never fall and end at "
+        f"len(rows) = {count}"
+    )

@@ -21,7 +21,7 @@ class HostPolicies:
 
     on_device: DeviceTable
     _launcher: Launcher
-    _lock: threading.Lock
+    lock: threading.Lock
 
     def version(self) -> int:
         """Give the open version."""
@@ -29,7 +29,7 @@ class HostPolicies:
 
     def advance_version(self) -> int:
         """Close the current version and give it."""
-        with self._lock:
+        with self.lock:
             storage = self.on_device.storage
             if storage.version == 2**32 - 1:
                 raise TableFullError(
@@ -44,7 +44,7 @@ class HostPolicies:
         Log and admission are in the host's memory. The scratch on the device is the pool's, none is
         kept between calls.
         """
-        with self._lock:
+        with self.lock:
             table, admission = self.on_device, self.on_device.admission
             fixed = 0 if admission is None else admission.fixed_bytes()
             if keys is not None:
@@ -55,42 +55,42 @@ class HostPolicies:
 
     def restrict(self, num_reserved: int, trigger: int, score: int) -> int:
         """Keep the best rows; give how many left."""
-        with self._lock:
+        with self.lock:
             return self.on_device.restrict(num_reserved, trigger, score)
 
     def expire_before(self, step: int) -> int:
         """Remove the rows last updated before `step`; give how many."""
-        with self._lock:
+        with self.lock:
             return self.on_device.expire_before(step)
 
     def expire_older_than(self, steps: int) -> int:
         """Remove the rows last updated more than `steps` before the newest; give how many."""
-        with self._lock:
+        with self.lock:
             return self.on_device.expire_older_than(steps)
 
     def decay_frequency(self, factor: float) -> None:
         """Multiply all frequencies and candidates' counts."""
-        with self._lock:
+        with self.lock:
             self.on_device.decay_frequency(factor)
 
     def shrink(self) -> None:
         """Give back all memory that the present keys do not need."""
-        with self._lock:
+        with self.lock:
             self.on_device.shrink()
 
     def changed_since(self, since: int) -> tuple[Integers, Integers]:
         """Name the keys written, and the keys removed, after version `since`."""
-        with self._lock:
+        with self.lock:
             return self.on_device.changed_since(since)
 
     def stats(self) -> tuple[list[int], list[int]]:
         """Count as `_cpu.Table.stats`."""
-        with self._lock:
+        with self.lock:
             return self.on_device.stats()
 
     def policy_state(self) -> tuple[int, int, Integers, Counts, Cells]:
         """Give the newest step, and admission's step, candidates, counts, and cells."""
-        with self._lock:
+        with self.lock:
             table = self.on_device
             if table.admission is None:
                 nothing = np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0, np.uint8)
@@ -102,7 +102,7 @@ class HostPolicies:
         self, newest_step: int, step: int, keys: Integers, counts: Counts, cells: Cells
     ) -> None:
         """Take over what `policy_state` gave; keys of the table are no candidates."""
-        with self._lock:
+        with self.lock:
             table = self.on_device
             if table.admission is not None:
                 rows = table.find(self._launcher.upload(keys), keys.shape[0])

@@ -38,11 +38,11 @@ class HostTable(HostPolicies):
     def __init__(self, settings: TableSettings, launcher: Launcher, *, hash_bits: int = 64) -> None:
         self.on_device = DeviceTable(settings, launcher, hash_bits=hash_bits)
         self._launcher = launcher
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
     def device_calls(self) -> DeviceCalls:
         """Give the same table for device arrays."""
-        return DeviceCalls(self.on_device, self._launcher, self._lock)
+        return DeviceCalls(self.on_device, self._launcher, self.lock)
 
     def size(self) -> int:
         """Count the keys."""
@@ -54,41 +54,41 @@ class HostTable(HostPolicies):
 
     def reserve(self, keys: int) -> None:
         """Make room for `keys` in all."""
-        with self._lock:
+        with self.lock:
             storage = self.on_device.storage
             if keys > storage.size:
                 storage.ensure_room(keys - storage.size)
 
     def clear(self) -> None:
         """Remove all keys and give the memory back."""
-        with self._lock:
+        with self.lock:
             self.on_device.clear()
 
     def check(self) -> str:
         """Name the first broken invariant, or give an empty string."""
-        with self._lock:
+        with self.lock:
             return first_broken_invariant(self.on_device)
 
     def find(self, keys: Integers, rows: Integers) -> None:
         """Write rows, -1 where absent."""
-        with self._lock:
+        with self.lock:
             found = self.on_device.find(self._launcher.upload(keys), keys.shape[0])
             rows[:] = self._launcher.download(found)
 
     def find_or_insert(self, keys: Integers, rows: Integers) -> None:
         """Write rows; absent keys are inserted."""
-        with self._lock:
+        with self.lock:
             found = self.on_device.find_or_insert(self._launcher.upload(keys), keys.shape[0])
             rows[:] = self._launcher.download(found)
 
     def erase(self, keys: Integers) -> int:
         """Remove keys; give how many there were."""
-        with self._lock:
+        with self.lock:
             return self.on_device.erase(self._launcher.upload(keys), keys.shape[0])
 
     def lookup(self, keys: Integers, initial: bool, out: Floats) -> None:
         """Write the weights of keys; never inserts."""
-        with self._lock:
+        with self.lock:
             count, dim = out.shape
             result = self._launcher.empty(count * dim, np.float32)
             self.on_device.lookup(self._launcher.upload(keys), count, initial, result, dim)
@@ -96,7 +96,7 @@ class HostTable(HostPolicies):
 
     def gather(self, rows: Integers, default: Floats | None, out: Floats) -> None:
         """Write the weights of rows."""
-        with self._lock:
+        with self.lock:
             count, dim = out.shape
             result = self._launcher.empty(count * dim, np.float32)
             upload = self._launcher.upload
@@ -114,7 +114,7 @@ class HostTable(HostPolicies):
         out: Floats,
     ) -> None:
         """Write each segment's combined weights."""
-        with self._lock:
+        with self.lock:
             upload = self._launcher.upload
             segments, dim = out.shape
             result = self._launcher.empty(segments * dim, np.float32)
@@ -141,7 +141,7 @@ class HostTable(HostPolicies):
         learning_rate: float,
     ) -> None:
         """Update rows from their gradients."""
-        with self._lock:
+        with self.lock:
             upload = self._launcher.upload
             count, dim = gradients.shape
             self.on_device.apply_gradients(
@@ -165,7 +165,7 @@ class HostTable(HostPolicies):
         last_step: Counts | None,
     ) -> None:
         """Insert absent keys and write rows; the last of equal keys wins."""
-        with self._lock:
+        with self.lock:
             upload = self._launcher.upload
             self.on_device.upsert(
                 upload(keys),
@@ -180,7 +180,7 @@ class HostTable(HostPolicies):
 
     def export_keys(self, start: int, stop: int, keys: Integers) -> int:
         """Write the keys of [start, stop), in row order; give how many."""
-        with self._lock:
+        with self.lock:
             result = self._launcher.empty(keys.shape[0], np.int64)
             count = self.on_device.export(start, stop, 0, result, None, None, None, None)
             keys[:count] = self._launcher.download(result[:count])
@@ -198,7 +198,7 @@ class HostTable(HostPolicies):
         last_step: Counts,
     ) -> int:
         """Write the rows of [start, stop) that are newer than `since`; give how many."""
-        with self._lock:
+        with self.lock:
             outputs: list[NDArray[np.generic]] = [keys, values, states, frequency, last_step]
             results = [self._launcher.empty(out.size, out.dtype) for out in outputs]
             count = self.on_device.export(start, stop, since, *results)

@@ -16,6 +16,10 @@ class Launcher(Protocol):
     `CupyLauncher` does it on a GPU; the tests have one that interprets the kernels.
     """
 
+    @property
+    def device(self) -> int:
+        """The number of the device, as CUDA counts them."""
+
     def zeros(self, count: int, dtype: DTypeLike) -> DeviceArray:
         """Allocate zeros, aligned to 128 bytes; MemoryError where the device has no room."""
 

@@ -24,11 +24,13 @@ class Victims:
         rows: uint32 [count], on the device.
         keys: int64 [count], on the host.
         count: how many.
+        changes: the counters of their removal.
     """
 
     rows: DeviceArray
     keys: NDArray[np.int64]
     count: int
+    changes: DeviceArray
 
 
 def first_to_leave(
@@ -92,4 +94,5 @@ def _listed(
     count = int(launcher.download(counters)[TOTAL])
     keys = launcher.empty(count, np.int64)
     rows = marks.rows(storage.view, count, keys)
-    return Victims(rows=rows, keys=launcher.download(keys), count=count)
+    changes = storage.counters()
+    return Victims(rows=rows, keys=launcher.download(keys), count=count, changes=changes)

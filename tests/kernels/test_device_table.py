@@ -24,8 +24,9 @@ from emberline.kernels.gpu.host_table import HostTable
 from emberline.kernels.gpu.storage import MISSING, DeviceStorage
 from tests.kernels.conftest import floats, ints
 from tests.kernels.every_optimizer import ALL
-from tests.kernels.simt.launcher import SimtLauncher, compiler
+from tests.kernels.simt.launcher import compiler
 from tests.kernels.simt.table import simt_table
+from tests.kernels.small_device import SmallDevice, on_device
 from tests.kernels.test_state_machine import TableMachine
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler on the PATH")
@@ -125,23 +126,10 @@ def test_tombstones_are_reused_and_rebuilt() -> None:
     assert table.row_limit == 30
 
 
-class SmallDevice(SimtLauncher):
-    """A device whose memory ends."""
-
-    left = 1 << 60
-
-    def zeros(self, count: int, dtype: Any) -> Any:
-        self.left -= count * np.dtype(dtype).itemsize
-        if self.left < 0:
-            raise MemoryError("the device is full")
-        return super().zeros(count, dtype)
-
-
 @pytest.mark.parametrize("left", [0, 100, 3_000, 30_000, 4_000_000, 4_300_000])
 def test_out_of_device_memory_changes_nothing(left: int) -> None:
-    table = HashTable(3, name="t")
     launcher = SmallDevice(1)
-    table._table = HostTable(table._settings, launcher)
+    table = on_device(launcher, 3, name="t")
     table.find_or_insert(np.arange(5, dtype=np.int64))
     before = table.export()
     many = np.arange(-200_000, 3, dtype=np.int64)

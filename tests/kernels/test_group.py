@@ -15,6 +15,7 @@ from emberline.kernels import (
     ArrayShapeError,
     ConfigError,
     Constant,
+    DeviceError,
     HashTable,
     RowIndexError,
     TableFeature,
@@ -22,10 +23,23 @@ from emberline.kernels import (
     TableGroup,
 )
 from tests.kernels.conftest import floats, ints
+from tests.kernels.simt.launcher import compiler
+from tests.kernels.simt.table import simt_table
 from tests.reference import ReferenceTable
 
 TABLES = {"a": (3, Adagrad(learning_rate=0.1)), "b": (8, SGD(learning_rate=0.5)), "c": (1, SGD())}
 THREADS = [1, 2, 7]
+DEVICES = pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(HashTable, id="cpu"),
+        pytest.param(
+            simt_table,
+            id="simt",
+            marks=pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler on the PATH"),
+        ),
+    ],
+)
 
 
 def make_tables(kind: Any = HashTable, **settings: Any) -> list[Any]:
@@ -95,14 +109,17 @@ def one_by_one(
     ),
     batch=st.integers(0, 12),
     insert=st.lists(st.booleans(), min_size=1, max_size=3),
-    threads=st.sampled_from(THREADS),
+    threads=st.sampled_from([*THREADS, "simt"]),
     seed=st.integers(0, 2**16),
 )
 def test_equals_the_reference_feature_by_feature(
-    features: list[tuple[str, str, bool]], batch: int, insert: list[bool], threads: int, seed: int
+    features: list[tuple[str, str, bool]], batch: int, insert: list[bool], threads: Any, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    tables = make_tables(threads=threads, _grain=2, _hash_bits=3)
+    if threads == "simt" and compiler() is not None:
+        tables = make_tables(simt_table, _hash_bits=3, _seed=seed)
+    else:
+        tables = make_tables(threads=1 if threads == "simt" else threads, _grain=2, _hash_bits=3)
     references = dict(zip(TABLES, make_tables(ReferenceTable), strict=True))
     named = [
         TableFeature(name=f"f{n}", table=table, combiner=combiner)
@@ -154,8 +171,9 @@ def test_every_number_of_threads_gives_the_same_bits() -> None:
             assert_array_equal(one, two)
 
 
-def test_by_hand() -> None:
-    table = HashTable(2, name="t", optimizer=SGD(learning_rate=1.0), initializer=Constant(value=0))
+@DEVICES
+def test_by_hand(kind: Any) -> None:
+    table = kind(2, name="t", optimizer=SGD(learning_rate=1.0), initializer=Constant(value=0))
     features = [
         TableFeature(name="one", table="t"),
         TableFeature(name="mean", table="t", combiner="mean"),
@@ -175,8 +193,9 @@ def test_by_hand() -> None:
     assert_array_equal(table.export().last_step, [3, 3, 3])
 
 
-def test_a_full_table_leaves_all_as_they_were() -> None:
-    tables = [HashTable(2, name="free"), HashTable(2, name="small", max_rows=3)]
+@DEVICES
+def test_a_full_table_leaves_all_as_they_were(kind: Any) -> None:
+    tables = [kind(2, name="free"), kind(2, name="small", max_rows=3)]
     features = [TableFeature(name="x", table="free"), TableFeature(name="y", table="small")]
     group = TableGroup(tables, features)
     group.forward([[1], [1]], insert=True)
@@ -189,8 +208,9 @@ def test_a_full_table_leaves_all_as_they_were() -> None:
     assert_array_equal(rows, ints(0, 1, 2, 1, 2, 0))
 
 
-def test_bad_rows_leave_all_as_they_were() -> None:
-    tables = make_tables()
+@DEVICES
+def test_bad_rows_leave_all_as_they_were(kind: Any) -> None:
+    tables = make_tables(kind)
     group = TableGroup(tables, [TableFeature(name=name, table=name) for name in TABLES])
     vectors, rows = group.forward([[1, 2]] * 3, insert=True)
     tables[2].erase([2])
@@ -202,8 +222,9 @@ def test_bad_rows_leave_all_as_they_were() -> None:
             assert_array_equal(one, two)
 
 
-def test_bad_arguments() -> None:
-    tables = make_tables()
+@DEVICES
+def test_bad_arguments(kind: Any) -> None:
+    tables = make_tables(kind)
     features = [TableFeature(name="x", table="a"), TableFeature(name="y", table="b")]
     group = TableGroup(tables, features)
     assert repr(group) == "TableGroup(['a', 'b', 'c'], features=2, width=11)"
@@ -237,3 +258,16 @@ def test_bad_arguments() -> None:
         TableGroup(tables, [])
     with pytest.raises(ConfigError, match="feature 'x': unknown combiner 'max'"):
         TableFeature(name="x", table="a", combiner="max")
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler on the PATH")
+def test_tables_of_a_group_are_on_one_device() -> None:
+    features = [TableFeature(name=name, table=name) for name in TABLES]
+    mixed = make_tables()
+    mixed[1] = simt_table(2, name="b")
+    with pytest.raises(DeviceError, match=r"one device: 'a' is on 'cpu', 'b' on 'simt'"):
+        TableGroup(mixed, features)
+    apart = make_tables(simt_table)
+    apart[2].native.on_device.storage.launcher.device = 3
+    with pytest.raises(DeviceError, match="one device: 'a' is on GPU 0, 'c' on GPU 3"):
+        TableGroup(apart, features)

@@ -19,6 +19,7 @@ from emberline.kernels import (
     TableRange,
 )
 from tests.kernels.conftest import MakeTable, Table, floats, ints
+from tests.kernels.test_group import DEVICES
 
 
 def fill(table: Table, keys: Any, frequency: Any, last_step: Any = None, dim: int = 3) -> None:
@@ -288,10 +289,11 @@ def test_bad_arguments(call: Any, message: str) -> None:
     assert table.size == 3
 
 
-def test_a_group_call_that_fails_evicts_and_counts_nothing() -> None:
+@DEVICES
+def test_a_group_call_that_fails_evicts_and_counts_nothing(kind: Any) -> None:
     """One table makes room, the other cannot: neither changed, not even a count of admission."""
-    first = HashTable(2, name="a", max_rows=3, on_full="evict")
-    second = HashTable(2, name="b", max_rows=2, admission=CountAdmission(threshold=2))
+    first = kind(2, name="a", max_rows=3, on_full="evict")
+    second = kind(2, name="b", max_rows=2, admission=CountAdmission(threshold=2))
     features = [TableFeature(name="x", table="a"), TableFeature(name="y", table="b")]
     group = TableGroup([first, second], features)
     _, rows = group.forward([[1, 2, 3], [7, 7, 8]], insert=True)

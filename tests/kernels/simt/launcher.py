@@ -51,9 +51,11 @@ class SimtLauncher:
     Args:
         seed: of the schedules, grid sizes and failing CAS; equal seeds run equally.
         cas_may_fail: let atomicCAS fail for no reason, now and then.
+        device: the number it gives.
     """
 
-    def __init__(self, seed: int = 0, *, cas_may_fail: bool = True) -> None:
+    def __init__(self, seed: int = 0, *, cas_may_fail: bool = True, device: int = 0) -> None:
+        self.device = device
         self._random = np.random.default_rng(seed)
         self._cas_may_fail = cas_may_fail
 
