@@ -14,7 +14,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from emberline.kernels import Adagrad, DeviceError, HashTable
+from emberline.kernels import (
+    Adagrad,
+    CountAdmission,
+    DeviceError,
+    HashTable,
+    TableFeature,
+    TableGroup,
+)
 from emberline.kernels.gpu import cupy_launcher
 from emberline.kernels.gpu.cupy_launcher import CupyLauncher
 from emberline.kernels.gpu.host_table import HostTable
@@ -118,7 +125,7 @@ def stand_in(stream: Stream) -> Any:
                 assert stream.depth, "outside of the table's stream"
                 assert block == (256,)
                 assert 1 <= grid[0] <= 32
-                one = name == "emberline_scan_totals"
+                one = name in ("emberline_scan_totals", "emberline_select_narrow")
                 assert not one or grid == (1,)
                 simt.launch(name, 1, *map(argument, args), one_block=one)
 
@@ -198,6 +205,41 @@ def test_the_launcher_is_right(cupy: Any) -> None:
         assert_array_equal(array, getattr(theirs.export(), name), strict=True)
     ours.check()
     assert cupy.cuda.Stream.null.depth == 0
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler on the PATH")
+def test_the_launcher_is_right_for_policies(cupy: Any) -> None:
+    named: dict[str, Any] = {
+        "max_rows": 40,
+        "on_full": "evict",
+        "admission": CountAdmission(threshold=2),
+        "name": "item",
+    }
+    ours, theirs = (HashTable(3, device=device, **named) for device in ("gpu", "cpu"))
+    features = [
+        TableFeature(name="seen", table="item", combiner="mean"),
+        TableFeature(name="this", table="item"),
+    ]
+    groups = [TableGroup([table], features) for table in (ours, theirs)]
+    rng = np.random.default_rng(2)
+    for step in range(4):
+        keys, gradients = rng.integers(0, 60, 45), rng.normal(size=(15, 6)).astype(np.float32)
+        results = []
+        for table, group in zip((ours, theirs), groups, strict=True):
+            offsets = [np.arange(16) * 2, None]
+            vectors, rows = group.forward([keys[:30], keys[30:]], offsets, insert=True)
+            group.backward(rows, gradients, offsets, step=step)
+            default = np.full(3, 7, np.float32)
+            done = [vectors, rows, table.gather(rows, default=default), table.restrict(30)]
+            table.decay_frequency(0.5)
+            done += [table.expire(older_than=1), *table.changed_since(0)]
+            table.shrink()
+            results.append([*done, table.stats().rejected, table.memory_usage().admission])
+        for mine, other in zip(*results, strict=True):
+            assert_array_equal(mine, other)
+    for name, array in vars(ours.export()).items():
+        assert_array_equal(array, getattr(theirs.export(), name), strict=True)
+    ours.check()
 
 
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler on the PATH")

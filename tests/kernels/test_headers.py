@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,8 @@ KERNELS = """
 #include "optimizers.cuh"
 #include "rows.cuh"
 #include "segments.cuh"
+#include "select.cuh"
+#include "sketch.cuh"
 #include "square_sum.cuh"
 using namespace emberline;
 
@@ -96,6 +99,28 @@ extern "C" __global__ void update(RowsView view, GradientView gradients, Optimiz
   }
 }
 
+// One pass of a selection, and the rows up to a cut.
+extern "C" __global__ void select(const u32* scores, const i64* keys, i64 count, u64 low, u64 high,
+                                  EvictionCut cut, u64* rank, unsigned long long* histogram,
+                                  u32* flags) {
+  const int shift = select_shift(low, high);
+  for (i64 i = thread(); i < count; i += threads()) {
+    atomicAdd(histogram + select_bucket(eviction_key_order(keys[i]), low, shift), 1ull);
+    flags[i] = is_evicted(cut, scores[i], keys[i]);
+  }
+  if (thread() == 0) histogram[0] = select_bucket_of_rank(histogram, rank);
+}
+
+extern "C" __global__ void admit(const u8* cells, const i64* keys, i64 count, u64 seed, i64 width,
+                                 i64 depth, u32 threshold, u64 step, u32* admitted) {
+  const double survival = whole_root(0.05, threshold);
+  for (i64 i = thread(); i < count; i += threads()) {
+    const bool often = sketch_estimate(cells, keys[i], seed, width, depth) >= threshold;
+    const bool lucky = admission_draw(seed, keys[i], step) < 1.0 - whole_power(survival, 1);
+    admitted[i] = often || lucky;
+  }
+}
+
 extern "C" __global__ void rest(IndexView index, float* out, const float* weights, i64 count) {
   if (thread() != 0) return;
   index_insert_absent(index, 7, hash_key(7, index.hash_mask), 0);
@@ -107,6 +132,9 @@ extern "C" __global__ void rest(IndexView index, float* out, const float* weight
 
 def test_there_are_headers() -> None:
     assert {h.name for h in HEADERS} >= {"hash.cuh", "index.cuh", "rows.cuh", "segments.cuh"}
+    texts = [KERNELS, *(h.read_text() for h in HEADERS)]
+    included = {name for text in texts for name in re.findall(r'#include "([\w.]+)"', text)}
+    assert {h.name for h in HEADERS} <= included  # so all are compiled for GPUs below
 
 
 @pytest.mark.parametrize("header", HEADERS, ids=lambda h: h.name)
