@@ -244,6 +244,7 @@ def test_a_group_out_of_memory_changes_no_table() -> None:
             assert_equal_ranges(table.export(), export)
             assert table.stats().evicted == 0
             table.check()
+    device.allocations_left = SmallDevice.allocations_left
     assert 30 < failing < 199
     before = [table.export() for table in tables]
     for failing in range(200):
@@ -256,6 +257,7 @@ def test_a_group_out_of_memory_changes_no_table() -> None:
             break
         for table, export in zip(tables, before, strict=True):
             assert_equal_ranges(table.export(), export)
+    device.allocations_left = SmallDevice.allocations_left
     assert 20 < failing < 199
     assert all((table.export().last_step == 100).sum() == 30 for table in tables)
 
