@@ -31,6 +31,7 @@ from emberline.kernels.table_range import TableRange
 from emberline.kernels.table_settings import (
     EVICTION_POLICIES,
     MAX_ROWS,
+    ROW_TYPES,
     TableSettings,
     require_integer,
 )
@@ -46,8 +47,9 @@ MAX_THREADS = 256
 
 
 class HashTable(TablePolicies):
-    """Rows of `dim` float32 weights and their optimizer's states, by int64 key; it grows.
+    """Rows of `dim` weights and their optimizer's states, by int64 key; it grows.
 
+    Vectors go in and out as float32, whatever `row_type` is, and optimizer states are kept as such.
     No key value is reserved. Row numbers are int64, stable until the key is erased, and given in
     the order of first occurrence (erased rows are reused first, the last erased one before
     others), so they do not depend on timing. Calls from several Python threads are safe: one runs
@@ -69,6 +71,13 @@ class HashTable(TablePolicies):
         eviction_log: how many removed keys are remembered for `changed_since`, 16 bytes each.
         admission: which absent keys `find_or_insert` lets in, for example
             `CountAdmission(threshold=3)`; None is all.
+        row_type: how weights are kept: "float32", or in half the memory "bfloat16" (float32's
+            range, 8 significant bits) or "float16" (11 bits, up to 65504). Reading is exact.
+            `assign`, `import_` and new rows round to the nearest; `apply_gradients` computes in
+            float32 and rounds up or down at random, right in the mean, so that steps below a
+            half's resolution are not lost. The random bits are a function of (seed, key, step,
+            the row's frequency, lane): a replay gives the same rows. A finite weight beyond the
+            type's largest becomes that one; infinities and NaN stay.
         device: "cpu"; "gpu", which needs CuPy and a CUDA device; or "auto", which is "cpu".
         threads: of the CPU table, 1 to 256; "auto" is as many as this process may use. No result
             depends on it, and small batches stay on the calling thread.
@@ -103,6 +112,7 @@ class HashTable(TablePolicies):
         eviction_policy: Literal["frequency", "recency"] = "frequency",
         eviction_log: int = 2**20,
         admission: Admission | None = None,
+        row_type: Literal["float32", "bfloat16", "float16"] = "float32",
         device: str = "auto",
         threads: int | Literal["auto"] = "auto",
         _hash_bits: int = 64,
@@ -119,6 +129,7 @@ class HashTable(TablePolicies):
             eviction_policy=eviction_policy,
             eviction_log=eviction_log,
             admission=admission,
+            row_type=row_type,
         )
         self._device = _resolve_device(device, name)
         self._threads = _resolve_threads(threads, name)
@@ -144,6 +155,7 @@ class HashTable(TablePolicies):
             hash_bits,  # below 64 only in tests: keeps that many bits, so that keys collide
             self._threads,
             self._grain,
+            ROW_TYPES[settings.row_type],
         )
         policy = EVICTION_POLICIES[settings.eviction_policy]
         table.set_policy(settings.on_full == "evict", policy, int(settings.eviction_log))
@@ -195,6 +207,11 @@ class HashTable(TablePolicies):
         return self._settings.admission
 
     @property
+    def row_type(self) -> str:
+        """How weights are kept: "float32", "bfloat16" or "float16"."""
+        return self._settings.row_type
+
+    @property
     def device(self) -> str:
         """Where the rows are: "cpu" or "gpu"."""
         return self._device
@@ -225,8 +242,9 @@ class HashTable(TablePolicies):
 
     def __repr__(self) -> str:
         """Name the table, its size and its device."""
+        row_type = "" if self.row_type == "float32" else f"row_type={self.row_type!r}, "
         return (
-            f"HashTable({self._settings.name!r}, dim={self._dim}, size={self.size}, "
+            f"HashTable({self._settings.name!r}, dim={self._dim}, size={self.size}, {row_type}"
             f"optimizer={self._settings.optimizer}, device={self._device!r})"
         )
 
@@ -409,7 +427,7 @@ class HashTable(TablePolicies):
 
         Args:
             keys: int64 [n].
-            values: float32 [n, dim].
+            values: float32 [n, dim]; rounded to the nearest of `row_type`.
             states: float32 [n, optimizer.state_floats(dim)]; None leaves a present key's states
                 as they are and a new key's at the optimizer's initial value.
 

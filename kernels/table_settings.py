@@ -12,11 +12,19 @@ from emberline.kernels.errors import ConfigError
 from emberline.kernels.initializers import Initializer, Uniform, initializer_from_dict
 from emberline.kernels.optimizers import SGD, Optimizer, optimizer_from_dict
 
-__all__ = ["EVICTION_POLICIES", "MAX_DIM", "MAX_ROWS", "TableSettings", "require_integer"]
+__all__ = [
+    "EVICTION_POLICIES",
+    "MAX_DIM",
+    "MAX_ROWS",
+    "ROW_TYPES",
+    "TableSettings",
+    "require_integer",
+]
 
 MAX_DIM = 65536
 MAX_ROWS = 2**32 - 2  # row numbers are 32 bits wide, one value says "none"
 EVICTION_POLICIES = {"frequency": 0, "recency": 1}  # Score in select.cuh
+ROW_TYPES = {"float32": 0, "bfloat16": 1, "float16": 2}  # RowType in half.cuh
 
 
 def require_integer(table: str, setting: str, value: object, low: int, high: int) -> None:
@@ -49,6 +57,7 @@ class TableSettings:
     eviction_policy: Literal["frequency", "recency"] = "frequency"
     eviction_log: int = 2**20
     admission: Admission | None = None
+    row_type: Literal["float32", "bfloat16", "float16"] = "float32"
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -61,6 +70,7 @@ class TableSettings:
         for setting, known in (
             ("on_full", ("error", "evict")),
             ("eviction_policy", tuple(EVICTION_POLICIES)),
+            ("row_type", tuple(ROW_TYPES)),
         ):
             value = getattr(self, setting)
             if value not in known:
@@ -97,6 +107,7 @@ class TableSettings:
             "eviction_policy": self.eviction_policy,
             "eviction_log": int(self.eviction_log),
             "admission": None if self.admission is None else self.admission.to_dict(),
+            "row_type": self.row_type,
         }
 
     @classmethod

@@ -23,23 +23,14 @@ from emberline.kernels.optimizers import SGD, Optimizer
 from emberline.kernels.policy_state import PolicyState
 from emberline.kernels.table_changes import TableChanges
 from emberline.kernels.table_range import TableRange
-from tests import reference_optimizers
+from tests import reference_optimizers, reference_rows
+from tests.reference_hash import GOLDEN, MASK, mix64
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-MASK = 2**64 - 1
-GOLDEN = 0x9E3779B97F4A7C15
 _SGD = SGD(learning_rate=0.01)
 _UNIFORM = Uniform(low=-0.05, high=0.05)
-
-
-def mix64(x: int) -> int:
-    """The finalizer of SplitMix64, on a 64-bit word."""
-    x &= MASK
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
-    return x ^ (x >> 31)
 
 
 def fractions(seed: int, key: int, dim: int) -> list[int]:
@@ -107,6 +98,7 @@ class ReferenceTable:
         eviction_policy: str = "frequency",
         eviction_log: int = 2**20,
         admission: Admission | None = None,
+        row_type: str = "float32",
         _hash_bits: int = 64,
     ) -> None:
         self.dim, self.optimizer, self.initializer = dim, optimizer, initializer
@@ -115,6 +107,7 @@ class ReferenceTable:
         self._log_begin = 0
         self._newest_step = 0
         self._admission = admission
+        self.row_type = row_type
         self.evicted = self.erased = self.rejected = 0
         self._candidates: dict[int, int] = {}
         self._cells: dict[tuple[int, int], int] = {}  # (line, place) -> count
@@ -208,9 +201,13 @@ class ReferenceTable:
         return (mix64(stream + (self._admission_step + 1) * GOLDEN) >> 11) / 2**53
 
     def _new_row(self, key: int) -> Row:
-        weights = initial_weights(self.initializer, self.seed, key, self.dim)
+        weights = self._initial_weights(key)
         states = reference_optimizers.initial_states(self.optimizer.to_dict(), self.dim)
         return Row(key, weights, states, version=self._version)
+
+    def _initial_weights(self, key: int) -> Floats:
+        weights = initial_weights(self.initializer, self.seed, key, self.dim)
+        return reference_rows.nearest(self.row_type, weights)
 
     def _row(self, number: int, position: int) -> Row:
         if not 0 <= number < len(self._rows):
@@ -228,7 +225,7 @@ class ReferenceTable:
             if key in self._row_of:
                 out[i] = self._row(self._row_of[key], i).weights
             elif missing == "initial":
-                out[i] = initial_weights(self.initializer, self.seed, key, self.dim)
+                out[i] = self._initial_weights(key)
             else:
                 out[i] = 0
         return out
@@ -294,9 +291,11 @@ class ReferenceTable:
             count[number] = count.get(number, 0) + 1
         for number, gradient in sums.items():
             row = self._row(number, 0)
-            row.weights, row.states = reference_optimizers.update(
+            weights, row.states = reference_optimizers.update(
                 settings, rate, gradient, row.weights, row.states
             )
+            stream = reference_rows.rounding_stream(self.seed, row.key, step, row.frequency)
+            row.weights = reference_rows.stochastic(self.row_type, weights, stream)
             row.frequency = min(row.frequency + count[number], 2**32 - 1)
             row.last_step, row.version = step, self._version
             self._newest_step = max(self._newest_step, step)
@@ -304,7 +303,8 @@ class ReferenceTable:
     def assign(self, keys: Integers, values: Floats, states: Floats | None = None) -> None:
         for i, number in enumerate(self._insert(keys, None)):
             row = self._row(int(number), i)
-            row.weights, row.version = values[i].copy(), self._version
+            row.weights = reference_rows.nearest(self.row_type, values[i])
+            row.version = self._version
             if states is not None:
                 row.states = states[i].copy()
 

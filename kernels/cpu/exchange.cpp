@@ -29,7 +29,11 @@ void Table::upsert(const RangeInput& input) {
       const u32 row = static_cast<u32>(rows[i]);
       if (row / kOwnedRows % owners != owner) continue;
       const float* values = input.values.data + i * input.values.stride;
-      std::copy(values, values + dim, row_weights(view, row));
+      if (halves_.read == nullptr) {
+        std::copy(values, values + dim, row_weights(view, row));
+      } else {
+        halves_.write_nearest(values, dim, row_halves(view, row));
+      }
       if (input.states != nullptr) {
         const float* states = input.states + i * state_floats;
         std::copy(states, states + state_floats, row_states(view, row));
@@ -57,9 +61,15 @@ i64 Table::export_rows(i64 start, i64 stop, u32 since, const RangeOutput& out) c
   const i64 state_floats = layout_.state_floats;
   return export_runs(start, stop, since, [&](u32 row, i64 count, i64 at) {
     for (i64 i = 0; i < count; ++i) {
-      const float* weights = row_weights(view, row) + i * layout_.stride_floats;
-      std::copy_n(weights, dim, out.values + (at + i) * dim);
-      std::copy_n(weights + dim, state_floats, out.states + (at + i) * state_floats);
+      const float* start = row_weights(view, row) + i * layout_.stride_floats;
+      float* values = out.values + (at + i) * dim;
+      if (halves_.read == nullptr) {
+        std::copy_n(start, dim, values);
+      } else {
+        halves_.read(reinterpret_cast<const u16*>(start), dim, values);
+      }
+      const float* states = start + layout_.weight_floats;
+      std::copy_n(states, state_floats, out.states + (at + i) * state_floats);
     }
     std::copy_n(&row_key(view, row), count, out.keys + at);
     std::copy_n(&row_frequency(view, row), count, out.frequency + at);

@@ -103,7 +103,7 @@ Simd best_simd() {
     return Simd::avx512;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-      __builtin_cpu_supports("fma")) {
+      __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
     return Simd::avx2;
   }
 #endif

@@ -2,16 +2,12 @@
 #pragma once
 
 #include "initializers.cuh"
+#include "simd.hpp"
 
 namespace emberline {
 
-// Instruction sets that a row's weights can be computed with; all give the same bits.
-enum class Simd : int { baseline = 0, avx2 = 1, avx512 = 2 };
-
-// The highest level of this machine.
-Simd best_simd();
-
-// Write the `dim` weights of a new row; `stream` is that of its key.
+// Write the `dim` weights of a new row; `stream` is that of its key. Every instruction set gives
+// the same bits.
 using InitializeRow = void (*)(const InitializerConfig& config, u64 stream, i64 dim,
                                float* weights);
 

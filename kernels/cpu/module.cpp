@@ -72,6 +72,11 @@ u64 hash_mask(int hash_bits) {
   return hash_bits >= 64 ? ~u64{0} : (u64{1} << hash_bits) - 1;
 }
 
+RowType checked_row_type(int row_type) {
+  require(row_type >= 0 && row_type <= static_cast<int>(RowType::float16), "unknown row type");
+  return static_cast<RowType>(row_type);
+}
+
 AdmissionState admission_state(u64 step, Vector<const i64> keys, Vector<const u32> counts,
                                Vector<const u8> cells) {
   require(keys.shape(0) == counts.shape(0), "keys and counts differ in length");
@@ -85,12 +90,13 @@ AdmissionState admission_state(u64 step, Vector<const i64> keys, Vector<const u3
 class PyTable {
  public:
   PyTable(std::string name, i64 dim, const OptimizerConfig& optimizer, int initializer,
-          float offset, float scale, u64 seed, i64 max_rows, int hash_bits, int threads, i64 grain)
+          float offset, float scale, u64 seed, i64 max_rows, int hash_bits, int threads, i64 grain,
+          int row_type)
       : dim_(dim),
         state_floats_(optimizer_state_floats(optimizer.kind, dim)),
         table_({std::move(name), dim, optimizer,
                 {static_cast<InitializerKind>(initializer), offset, scale}, seed, max_rows,
-                hash_mask(hash_bits), threads, grain}) {}
+                hash_mask(hash_bits), threads, grain, checked_row_type(row_type)}) {}
 
   i64 size() const { return table_.size(); }
   i64 row_limit() const { return table_.row_limit(); }
@@ -404,9 +410,9 @@ NB_MODULE(_cpu, m) {
   using Release = nb::call_guard<nb::gil_scoped_release>;
   nb::class_<PyTable>(m, "Table")
       .def(nb::init<std::string, i64, const OptimizerConfig&, int, float, float, u64, i64, int,
-                    int, i64>(),
+                    int, i64, int>(),
            "name"_a, "dim"_a, "optimizer"_a, "initializer"_a, "offset"_a, "scale"_a, "seed"_a,
-           "max_rows"_a, "hash_bits"_a, "threads"_a, "grain"_a)
+           "max_rows"_a, "hash_bits"_a, "threads"_a, "grain"_a, "row_type"_a)
       .def("size", &PyTable::size, Release())
       .def("row_limit", &PyTable::row_limit, Release())
       .def("reserve", &PyTable::reserve, Release(), "keys"_a)

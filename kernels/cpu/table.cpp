@@ -29,10 +29,11 @@ u64 rebuilt_chunks(u64 present, i64 keys) {
 Table::Table(TableConfig config)
     : config_(std::move(config)),
       threads_(config_.threads, config_.grain),
-      layout_(make_row_layout(config_.dim,
+      layout_(make_row_layout(config_.dim, config_.row_type,
                               optimizer_state_floats(config_.optimizer.kind, config_.dim),
                               kSlabBytes)),
       initialize_(initialize_function(best_simd())),
+      halves_(half_rows(config_.row_type, best_simd())),
       index_pages_(sizeof(Chunk)),
       chunk_count_(1) {}
 
@@ -242,14 +243,36 @@ u32 Table::new_row(i64 rank) const {
   return static_cast<u32>(row_limit_ + rank - reusable);
 }
 
+// As a new row of the table has them, so halves are rounded here too.
 void Table::initialize_weights(i64 key, float* weights) const {
   initialize_(config_.initializer, initializer_stream(config_.seed, key), config_.dim, weights);
+  if (halves_.read == nullptr) return;
+  u16 halves[kHalfBlock];
+  for (i64 start = 0; start < config_.dim; start += kHalfBlock) {
+    const i64 lanes = std::min(kHalfBlock, config_.dim - start);
+    halves_.write_nearest(weights + start, lanes, halves);
+    halves_.read(halves, lanes, weights + start);
+  }
+}
+
+void Table::initialize_halves(i64 key, u16* halves) const {
+  const u64 stream = initializer_stream(config_.seed, key);
+  float weights[kHalfBlock];
+  for (i64 start = 0; start < config_.dim; start += kHalfBlock) {
+    const i64 lanes = std::min(kHalfBlock, config_.dim - start);
+    initialize_(config_.initializer, initializer_skip(stream, start / 2), lanes, weights);
+    halves_.write_nearest(weights, lanes, halves + start);
+  }
 }
 
 // All but the live bit, which rows of one word share.
 void Table::initialize_row(u32 row, i64 key, NewWeights weights) {
   const RowsView rows = this->rows();
-  if (weights == NewWeights::initial) initialize_weights(key, row_weights(rows, row));
+  if (weights == NewWeights::initial && halves_.read == nullptr) {
+    initialize_weights(key, row_weights(rows, row));
+  } else if (weights == NewWeights::initial) {
+    initialize_halves(key, row_halves(rows, row));
+  }
   float* states = row_states(rows, row);
   for (i64 i = 0; i < layout_.state_floats; ++i) {
     states[i] = optimizer_initial_state(config_.optimizer, config_.dim, i);

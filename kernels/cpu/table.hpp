@@ -10,6 +10,7 @@
 #include "distinct.hpp"
 #include "error.hpp"
 #include "eviction_log.hpp"
+#include "halves.hpp"
 #include "index.cuh"
 #include "initialize.hpp"
 #include "optimizers.cuh"
@@ -31,6 +32,7 @@ struct TableConfig {
   u64 hash_mask;
   int threads = 1;
   i64 grain = 1024;  // the fewest keys or rows of a thread's part; small in tests only
+  RowType row_type = RowType::float32;
 };
 
 struct MemoryUsage {
@@ -183,10 +185,16 @@ class Table {
   i64 prepare_insert(const i64* keys, i64 count, i64* rows, bool filter);
   void find_range(const i64* keys, i64 count, i64* rows) const;
   void find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights);
-  void lookup_range(const i64* keys, i64 count, bool initial, MatrixView out) const;
-  void gather_range(const i64* rows, i64 count, const float* missing, MatrixView out) const;
-  void pool_range(const i64* rows, i64 count, const i64* offsets, i64 segments, Combiner combiner,
-                  const float* weights, const float* missing, MatrixView out) const;
+  template <class Reader>
+  void lookup_range(const Reader& reader, const i64* keys, i64 count, bool initial,
+                    MatrixView out) const;
+  template <class Reader>
+  void gather_range(const Reader& reader, const i64* rows, i64 count, const float* missing,
+                    MatrixView out) const;
+  template <class Reader>
+  void pool_range(const Reader& reader, const i64* rows, i64 count, const i64* offsets,
+                  i64 segments, Combiner combiner, const float* weights, const float* missing,
+                  MatrixView out) const;
   template <class Write>
   i64 export_runs(i64 start, i64 stop, u32 since, const Write& write) const;
   void check_rows(const i64* rows, i64 count) const;
@@ -211,16 +219,20 @@ class Table {
   void set_live(u32 row) { live_[row / 64] |= u64{1} << (row % 64); }
   void initialize_row(u32 row, i64 key, NewWeights weights);
   void initialize_weights(i64 key, float* weights) const;
+  void initialize_halves(i64 key, u16* halves) const;
   void update_sorted(const u64* words, const u32* positions, i64 count,
                      const GradientView& gradients, u32 step, const OptimizerConfig& optimizer,
                      float* sum);
   void update_row(u32 row, const GradientView& gradients, const u32* positions, i64 count,
-                  const OptimizerConfig& optimizer, float* sum);
+                  u32 step, const OptimizerConfig& optimizer, float* sum);
+  void optimize_halves(u32 row, const float* gradient, u32 step, const OptimizerConfig& optimizer,
+                       float* weights);
 
   TableConfig config_;
   Threads threads_;
   RowLayout layout_;
   InitializeRow initialize_;
+  HalfRows halves_;  // null for rows of float32
   mutable std::mutex mutex_;
 
   Pages index_pages_;
@@ -256,7 +268,7 @@ class Table {
   std::vector<u64> batch_rows_;  // one bit per row: those of the batch, which may not be evicted
 
   Scratch<i64> rows_scratch_;
-  Scratch<float> sum_scratch_;  // a row for each thread
+  Scratch<float> sum_scratch_;  // a row for each thread; of halves, two
   Scratch<u32> positions_scratch_;
   Scratch<u64> order_scratch_[2];
   mutable std::vector<i64> part_counts_;

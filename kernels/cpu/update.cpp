@@ -61,7 +61,7 @@ void check_source(const GradientView& gradients, i64 count) {
 // Sum the gradients at `positions` lane by lane (row after row, so that the compiler vectorizes
 // over lanes; the order per lane is that of segment_gradient), then update the row.
 void Table::update_row(u32 row, const GradientView& gradients, const u32* positions, i64 count,
-                       const OptimizerConfig& optimizer, float* sum) {
+                       u32 step, const OptimizerConfig& optimizer, float* sum) {
   const i64 dim = config_.dim;
   const float* gradient = gradient_row(gradients, positions[0]);
   if (count > 1 || gradients.scale != nullptr) {
@@ -75,7 +75,25 @@ void Table::update_row(u32 row, const GradientView& gradients, const u32* positi
     gradient = sum;
   }
   const RowsView rows = this->rows();
-  optimize_row(optimizer, dim, gradient, row_weights(rows, row), row_states(rows, row));
+  if (halves_.read == nullptr) {
+    optimize_row(optimizer, dim, gradient, row_weights(rows, row), row_states(rows, row));
+  } else {
+    optimize_halves(row, gradient, step, optimizer, sum + dim);
+  }
+}
+
+// The optimizer works on float32 `weights` in the cache; the row gets them rounded at random, so
+// that steps too small for a half count in the mean.
+void Table::optimize_halves(u32 row, const float* gradient, u32 step,
+                            const OptimizerConfig& optimizer, float* weights) {
+  const RowsView rows = this->rows();
+  const i64 dim = config_.dim;
+  u16* halves = row_halves(rows, row);
+  halves_.read(halves, dim, weights);
+  optimize_row(optimizer, dim, gradient, weights, row_states(rows, row));
+  const u64 stream =
+      rounding_stream(config_.seed, row_key(rows, row), step, row_frequency(rows, row));
+  halves_.write_stochastic(weights, dim, stream, halves);
 }
 
 // Update the rows of sorted words, each once.
@@ -83,7 +101,8 @@ void Table::update_sorted(const u64* words, const u32* positions, i64 count,
                           const GradientView& gradients, u32 step,
                           const OptimizerConfig& optimizer, float* sum) {
   const RowsView view = this->rows();
-  const i64 row_floats = std::min<i64>(config_.dim + layout_.state_floats, 256);
+  const i64 row_floats = std::min<i64>(layout_.weight_floats + layout_.state_floats, 256);
+  const bool halves = halves_.read != nullptr;
   for (i64 begin = 0, end = 0, ahead = 0; begin < count; begin = end) {
     for (; ahead < count && ahead < begin + kAhead; ++ahead) {
       const u32 next = static_cast<u32>(words[ahead] >> 32);
@@ -91,12 +110,13 @@ void Table::update_sorted(const u64* words, const u32* positions, i64 count,
       prefetch(&row_frequency(view, next));
       prefetch(&row_last_step(view, next));
       prefetch(&row_version(view, next));
+      if (halves) prefetch(&row_key(view, next));  // for the rounding
       const float* gradient = gradient_row(gradients, positions[ahead]);
       for (i64 at = 0; at < std::min<i64>(config_.dim, 128); at += 16) prefetch(gradient + at);
     }
     const u32 row = static_cast<u32>(words[begin] >> 32);
     while (end < count && words[end] >> 32 == row) ++end;
-    update_row(row, gradients, positions + begin, end - begin, optimizer, sum);
+    update_row(row, gradients, positions + begin, end - begin, step, optimizer, sum);
     u32& frequency = row_frequency(view, row);
     frequency = saturating_add(frequency, static_cast<u64>(end - begin));
     row_last_step(view, row) = step;
@@ -123,7 +143,8 @@ void Table::apply_unlocked(const i64* rows, i64 count, const GradientView& gradi
   u64* words = order_scratch_[0].ensure(count);
   u64* other = order_scratch_[1].ensure(count);
   u32* positions = positions_scratch_.ensure(count);
-  float* sums = sum_scratch_.ensure(config_.dim * threads_.count());
+  const i64 sum_floats = (halves_.read == nullptr ? 1 : 2) * config_.dim;
+  float* sums = sum_scratch_.ensure(sum_floats * threads_.count());
   part_counts_.assign(static_cast<std::size_t>(parts * kBuckets), 0);
   threads_.run_ranges(count, [&](i64 begin, i64 end, i64 part) {
     i64* counts = part_counts_.data() + part * kBuckets;
@@ -155,7 +176,7 @@ void Table::apply_unlocked(const i64* rows, i64 count, const GradientView& gradi
       sort_by_row(words + begin, other + begin, size, row_limit_);
       for (i64 i = begin; i < begin + size; ++i) positions[i] = static_cast<u32>(words[i]);
       update_sorted(words + begin, positions + begin, size, gradients, step, optimizer,
-                    sums + worker * config_.dim);
+                    sums + worker * sum_floats);
     }
   });
   for (Scratch<u64>& scratch : order_scratch_) scratch.trim(kKeptScratchBytes);

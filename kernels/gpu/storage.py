@@ -13,7 +13,7 @@ from emberline.kernels.gpu.launcher import DeviceArray, Launcher
 from emberline.kernels.gpu.rows import DeviceRows
 from emberline.kernels.initializers import Initializer
 from emberline.kernels.optimizers import Optimizer
-from emberline.kernels.table_settings import TableSettings
+from emberline.kernels.table_settings import ROW_TYPES, TableSettings
 
 __all__ = [
     "BAD",
@@ -75,6 +75,7 @@ class DeviceStorage(DeviceRows):
             self.view,
             layout,
             int(settings.dim),
+            ROW_TYPES[settings.row_type],
             _SLAB_BYTES,
             2**hash_bits - 1,
             int(settings.seed),

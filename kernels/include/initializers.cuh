@@ -23,6 +23,11 @@ EMBERLINE_HD u64 initializer_stream(u64 seed, i64 key) {
   return mix64(static_cast<u64>(key) ^ mix64(seed + kGolden));
 }
 
+// The stream whose first pair is this one's pair `pairs`: a row can be written in pieces.
+EMBERLINE_HD u64 initializer_skip(u64 stream, i64 pairs) {
+  return stream + static_cast<u64>(pairs) * kGolden;
+}
+
 // 64 random bits for lanes 2 * pair and 2 * pair + 1: SplitMix64 started at the stream.
 EMBERLINE_HD u64 initializer_bits(u64 stream, i64 pair) {
   return mix64(stream + (static_cast<u64>(pair) + 1) * kGolden);

@@ -5,12 +5,14 @@
 // table grows by whole slabs and copies neither rows nor metadata.
 #pragma once
 
-#include "platform.cuh"
+#include "half.cuh"
 
 namespace emberline {
 
 struct RowLayout {
   i64 dim;            // weights per row
+  RowType row_type;   // of the weights; states are float32
+  i64 weight_floats;  // what the weights take, in floats: halves are padded to whole ones
   i64 state_floats;   // optimizer state per row
   i64 stride_floats;  // one row, padded to a multiple of 8 floats
   u32 slab_shift;     // 2^slab_shift rows per slab
@@ -24,11 +26,14 @@ struct RowLayout {
 constexpr i64 kMetadataBytes = 8 + 4 + 4 + 4;
 
 // The layout whose slabs hold the most rows within `target_bytes` (at least 16 rows).
-EMBERLINE_HD RowLayout make_row_layout(i64 dim, i64 state_floats, i64 target_bytes) {
+EMBERLINE_HD RowLayout make_row_layout(i64 dim, RowType row_type, i64 state_floats,
+                                       i64 target_bytes) {
   RowLayout layout{};
   layout.dim = dim;
+  layout.row_type = row_type;
+  layout.weight_floats = row_type == RowType::float32 ? dim : (dim + 1) / 2;
   layout.state_floats = state_floats;
-  layout.stride_floats = (dim + state_floats + 7) / 8 * 8;
+  layout.stride_floats = (layout.weight_floats + state_floats + 7) / 8 * 8;
   const i64 row_bytes = layout.stride_floats * 4;
   layout.slab_shift = 4;
   while (((row_bytes + kMetadataBytes) << (layout.slab_shift + 1)) <= target_bytes) {
@@ -56,14 +61,20 @@ EMBERLINE_HD i64 row_in_slab(const RowsView& rows, u32 row) {
   return static_cast<i64>(row & ((1u << rows.layout.slab_shift) - 1));
 }
 
-// `dim` weights; the row's optimizer states follow them.
+// Where a row begins: `dim` weights of float32, or see `row_halves` and `read_weight`; then the
+// row's optimizer states.
 EMBERLINE_HD float* row_weights(const RowsView& rows, u32 row) {
   return reinterpret_cast<float*>(row_slab(rows, row)) +
          row_in_slab(rows, row) * rows.layout.stride_floats;
 }
 
+// `dim` weights of two bytes.
+EMBERLINE_HD u16* row_halves(const RowsView& rows, u32 row) {
+  return reinterpret_cast<u16*>(row_weights(rows, row));
+}
+
 EMBERLINE_HD float* row_states(const RowsView& rows, u32 row) {
-  return row_weights(rows, row) + rows.layout.dim;
+  return row_weights(rows, row) + rows.layout.weight_floats;
 }
 
 EMBERLINE_HD i64& row_key(const RowsView& rows, u32 row) {

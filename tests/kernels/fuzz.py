@@ -55,6 +55,7 @@ class Episode:
             # Not Normal: the model's log and cos are the C library's, equal up to the last bits.
             "initializer": self.choose([Uniform(), Constant(value=0.5)]),
             "seed": int(rng.integers(0, 2**63)) * 2 + 1,
+            "row_type": self.choose(["float32", "float32", "bfloat16", "float16"]),
             "max_rows": int(self.choose([5, 40, 300, 2**32 - 2, 2**32 - 2])),
         }
         self.span = int(self.choose([8, 60, 400, 10**6, 2**62]))

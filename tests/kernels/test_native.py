@@ -123,9 +123,10 @@ def test_the_highest_row_numbers_are_addressed_right(probe: Path) -> None:
     assert run(probe, "last-row") == "sound"
 
 
-def test_every_instruction_set_gives_the_same_bits(probe: Path) -> None:
+@pytest.mark.parametrize("case", ["levels", "halves"])
+def test_every_instruction_set_gives_the_same_bits(probe: Path, case: str) -> None:
     levels = ["level 0", "level 1", "level 2"]
-    found = run(probe, "levels").splitlines()
+    found = run(probe, case).splitlines()
     assert found == levels[: len(found)]
     assert found
 

@@ -65,6 +65,7 @@ class TableMachine(RuleBasedStateMachine):
         eviction_policy=st.sampled_from(["frequency", "recency"]),
         eviction_log=st.sampled_from([0, 1, 7, 2**20]),
         admission=st.sampled_from(ADMISSIONS),
+        row_type=st.sampled_from(["float32", "bfloat16", "float16"]),
         threads=st.sampled_from([1, 2, 7]),
     )
     def start(

@@ -1,6 +1,7 @@
 // Whole rows in and out: assign, import, export.
 #pragma once
 
+#include "lanes.cuh"
 #include "view.cuh"
 
 namespace emberline {
@@ -19,12 +20,12 @@ EMBERLINE_KERNEL emberline_write_rows(const DeviceView* table, const i64* rows, 
     const i64 first = i & ((1 << shift) - 1);
     if (chosen[at] != static_cast<u32>(at)) continue;
     const u32 row = static_cast<u32>(rows[at]);
-    float* weights = row_weights(view, row);
-    for (i64 lane = first; lane < dim; lane += 1 << shift) {
-      weights[lane] = values[at * values_stride + lane];
-    }
+    visit_row_type(view.layout.row_type,
+                   WriteLanes{row_weights(view, row), {first, 1 << shift, dim},
+                              values + at * values_stride});
+    float* to = row_states(view, row);
     for (i64 lane = first; states != nullptr && lane < state_floats; lane += 1 << shift) {
-      weights[dim + lane] = states[at * state_floats + lane];
+      to[lane] = states[at * state_floats + lane];
     }
     if (first != 0) continue;
     if (frequency != nullptr) row_frequency(view, row) = frequency[at];
@@ -56,12 +57,14 @@ EMBERLINE_KERNEL emberline_export(const DeviceView* table, i64 start, i64 count,
     if (flags[at] == 0) continue;
     const u32 row = static_cast<u32>(start + at);
     const i64 to = rank[at];
-    const float* weights = row_weights(view, row);
-    for (i64 lane = first; values != nullptr && lane < dim; lane += 1 << shift) {
-      values[to * dim + lane] = weights[lane];
+    if (values != nullptr) {
+      visit_row_type(view.layout.row_type,
+                     ReadLanes{row_weights(view, row), {first, 1 << shift, dim},
+                               values + to * dim});
     }
+    const float* from = row_states(view, row);
     for (i64 lane = first; states != nullptr && lane < state_floats; lane += 1 << shift) {
-      states[to * state_floats + lane] = weights[dim + lane];
+      states[to * state_floats + lane] = from[lane];
     }
     if (first != 0) continue;
     keys[to] = row_key(view, row);

@@ -66,6 +66,20 @@ EMBERLINE_KERNEL emberline_insert(const DeviceView* table, const i64* keys, cons
   add_to_counter(counters + kFailed, failed);
 }
 
+// Lanes 2 * pair and, where it exists, 2 * pair + 1 of a new row.
+struct WritePair {
+  float* row;
+  i64 pair;
+  i64 dim;
+  const float* drawn;
+
+  template <RowType type>
+  EMBERLINE_DEVICE void operator()() const {
+    write_weight<type>(row, 2 * pair, drawn[0], Nearest{});
+    if (2 * pair + 1 < dim) write_weight<type>(row, 2 * pair + 1, drawn[1], Nearest{});
+  }
+};
+
 // Weights and states of the new rows of rank 0 .. count - 1, whose keys are in place.
 EMBERLINE_KERNEL emberline_initialize(const DeviceView* table, i64 count, i64 free_count,
                                       i64 row_limit) {
@@ -78,7 +92,10 @@ EMBERLINE_KERNEL emberline_initialize(const DeviceView* table, i64 count, i64 fr
     const u64 stream = initializer_stream(table->seed, row_key(rows, row));
     for (i64 item = i & ((1 << shift) - 1); item < items; item += 1 << shift) {
       if (item < pairs) {
-        initialize_pair(table->initializer, stream, item, rows.layout.dim, row_weights(rows, row));
+        float drawn[2];
+        initialize_pair(table->initializer, initializer_skip(stream, item), 0, 2, drawn);
+        visit_row_type(rows.layout.row_type,
+                       WritePair{row_weights(rows, row), item, rows.layout.dim, drawn});
       } else {
         row_states(rows, row)[item - pairs] =
             optimizer_initial_state(table->optimizer, rows.layout.dim, item - pairs);

@@ -38,10 +38,35 @@ struct LaneUpdate {
   i64 dim;
   float gradient;
   float* weight;
+  float* state;
 
   template <OptimizerKind kind>
   EMBERLINE_DEVICE void operator()() const {
-    optimizer_lane<kind>(config, update, dim, gradient, weight, weight + dim);
+    optimizer_lane<kind>(config, update, dim, gradient, weight, state);
+  }
+};
+
+// The weight that a LaneUpdate works on goes from the row to a register and back.
+struct LoadWeight {
+  const float* row;
+  i64 lane;
+  float& weight;
+
+  template <RowType type>
+  EMBERLINE_DEVICE void operator()() const {
+    weight = read_weight<type>(row, lane);
+  }
+};
+
+struct StoreWeight {
+  float* row;
+  i64 lane;
+  float weight;
+  u64 stream;  // of the rounding
+
+  template <RowType type>
+  EMBERLINE_DEVICE void operator()() const {
+    write_weight<type>(row, lane, weight, lane_rounding(stream, lane));
   }
 };
 
@@ -74,6 +99,7 @@ EMBERLINE_KERNEL emberline_update(const DeviceView* table, const u64* words, con
   const i64 segments = static_cast<i64>(counters[kTotal]);
   const i64 valid = static_cast<i64>(counters[kValid]);
   const i64 dim = rows.layout.dim;
+  const RowType type = rows.layout.row_type;
   const int shift = tile_shift(dim);
   const i64 width = i64{1} << shift;
   // Whole warps go round together, as they exchange sums.
@@ -91,16 +117,28 @@ EMBERLINE_KERNEL emberline_update(const DeviceView* table, const u64* words, con
                               : 0.0f;
     const u32 row = has_row ? static_cast<u32>(words[begin] >> 32) : 0;
     float* weights = has_row ? row_weights(rows, row) : nullptr;
+    float* states = weights + rows.layout.weight_floats;
     RowUpdate update{};
-    if (has_row) update = row_update(optimizer, dim, squares, weights + dim);
-    __syncwarp();  // the tile has read the row's scalar state
+    u64 stream = 0;
+    if (has_row) {
+      update = row_update(optimizer, dim, squares, states);
+      if (type != RowType::float32) {
+        stream = rounding_stream(table->seed, row_key(rows, row), static_cast<u32>(step),
+                                 row_frequency(rows, row));
+      }
+    }
+    __syncwarp();  // the tile has read the row's scalar state and frequency
     if (!has_row) continue;
     for (i64 lane = first; lane < dim; lane += width) {
       const float gradient = segment_gradient(view, where, end - begin, lane);
-      visit_kind(optimizer.kind, LaneUpdate{optimizer, update, dim, gradient, weights + lane});
+      float weight = 0.0f;
+      visit_row_type(type, LoadWeight{weights, lane, weight});
+      visit_kind(optimizer.kind,
+                 LaneUpdate{optimizer, update, dim, gradient, &weight, states + lane});
+      visit_row_type(type, StoreWeight{weights, lane, weight, stream});
     }
     if (first != 0) continue;
-    finish_row(optimizer, update, dim, weights + dim);
+    finish_row(optimizer, update, dim, states);
     u32& frequency = row_frequency(rows, row);
     frequency = saturating_add(frequency, static_cast<u64>(end - begin));
     row_last_step(rows, row) = static_cast<u32>(step);

@@ -43,14 +43,16 @@ EMBERLINE_DEVICE u32 new_row(const DeviceView& table, i64 rank, i64 free_count, 
   return static_cast<u32>(row_limit + rank - free_count);
 }
 
-EMBERLINE_KERNEL emberline_make_view(DeviceView* table, i64* layout, i64 dim, i64 slab_target,
-                                     i64 hash_mask, i64 seed, const OptimizerConfig* optimizer,
+EMBERLINE_KERNEL emberline_make_view(DeviceView* table, i64* layout, i64 dim, i64 row_type,
+                                     i64 slab_target, i64 hash_mask, i64 seed,
+                                     const OptimizerConfig* optimizer,
                                      const InitializerConfig* initializer) {
   if (thread_number() != 0) return;
   DeviceView view{};
   view.index.hash_mask = static_cast<u64>(hash_mask);
   view.rows.layout =
-      make_row_layout(dim, optimizer_state_floats(optimizer->kind, dim), slab_target);
+      make_row_layout(dim, static_cast<RowType>(row_type),
+                      optimizer_state_floats(optimizer->kind, dim), slab_target);
   view.initializer = *initializer;
   view.optimizer = *optimizer;
   view.seed = static_cast<u64>(seed);

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "config.hpp"
@@ -166,10 +167,14 @@ int tables() {
 }
 
 int pool() {
-  for (const u64 hash_mask : {~u64{0}, u64{0xFF}, u64{0}}) {
+  for (const auto& [hash_mask, type] :
+       {std::pair{~u64{0}, RowType::float32}, {u64{0xFF}, RowType::bfloat16},
+        {u64{0}, RowType::float16}}) {
     std::vector<Rows> results;
     for (const int count : {1, 2, 7}) {
-      Table table(small_config(hash_mask, count));
+      TableConfig config = small_config(hash_mask, count);
+      config.row_type = type;
+      Table table(config);
       Random random{hash_mask};
       for (u32 round = 0; round < 150; ++round) {
         if (!work(table, random, -100, round)) return say(1, "a wrong answer");
