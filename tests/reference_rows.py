@@ -26,19 +26,22 @@ def neighbours(row_type: str, magnitudes: Doubles) -> tuple[Doubles, Doubles]:
     return np.floor(magnitudes / spacing) * spacing, spacing
 
 
+def _magnitudes(values: Floats) -> Doubles:
+    return np.abs(np.where(np.isfinite(values), values, np.float32(0))).astype(np.float64)
+
+
 def _rounded(row_type: str, values: Floats, up: NDArray[np.bool_]) -> Floats:
-    magnitudes = np.abs(values.astype(np.float64))
-    below, spacing = neighbours(row_type, np.where(np.isfinite(values), magnitudes, 0))
+    below, spacing = neighbours(row_type, _magnitudes(values))
     rounded = np.minimum(below + np.where(up, spacing, 0), TYPES[row_type][2])
-    signed = np.copysign(rounded, values).astype(np.float32)
+    signed = np.where(np.signbit(values), -rounded, rounded).astype(np.float32)
     return np.where(np.isfinite(values), signed, values)
 
 
 def _fractions(row_type: str, values: Floats) -> tuple[Doubles, Doubles]:
     """What is cut off, in units of the spacing, and the whole units below."""
-    finite = np.where(np.isfinite(values), values, 0).astype(np.float64)
-    below, spacing = neighbours(row_type, np.abs(finite))
-    return (np.abs(finite) - below) / spacing, below / spacing
+    magnitudes = _magnitudes(values)
+    below, spacing = neighbours(row_type, magnitudes)
+    return (magnitudes - below) / spacing, below / spacing
 
 
 def nearest(row_type: str, values: Floats) -> Floats:
