@@ -119,14 +119,18 @@ def test_random_use_is_sound(probe: Path, rule: int) -> None:
     assert run(probe, f"fuzz{rule}") == "sound"
 
 
+def test_rows_of_every_size_and_type_are_aligned(build: Build) -> None:
+    assert run(build("row_types", "address"), "dims") == "sound"
+
+
 def test_the_highest_row_numbers_are_addressed_right(probe: Path) -> None:
     assert run(probe, "last-row") == "sound"
 
 
-@pytest.mark.parametrize("case", ["levels", "halves"])
-def test_every_instruction_set_gives_the_same_bits(probe: Path, case: str) -> None:
+@pytest.mark.parametrize("program", ["probe", "row_types"])
+def test_every_instruction_set_gives_the_same_bits(build: Build, program: str) -> None:
     levels = ["level 0", "level 1", "level 2"]
-    found = run(probe, case).splitlines()
+    found = run(build(program, "address"), "levels").splitlines()
     assert found == levels[: len(found)]
     assert found
 

@@ -3,12 +3,10 @@
 //   probe NAME    break one invariant of a sound table, print what check() says
 //   probe fuzzN   many operations on a small table of rule N (see fuzz), print "sound"
 //   probe levels  compare the initializers of all instruction sets, print each level
-//   probe halves  compare the conversions of all instruction sets, print each level
 //   probe last-row  address the rows of the highest numbers, print "sound"
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <tuple>
 
@@ -176,51 +174,6 @@ int levels() {
   return 0;
 }
 
-template <class Half>
-bool same_halves(RowType type, Simd level) {
-  const HalfRows rows = half_rows(type, level);
-  std::srand(3);
-  u32 next_half = 0;  // every half in turn, in rows of every length
-  for (int round = 0; round < 3000; ++round) {
-    const i64 dim = 1 + round % 139;
-    const auto size = static_cast<std::size_t>(dim);
-    std::unique_ptr<u16[]> halves(new u16[size]);  // its end is the sanitizer's
-    std::unique_ptr<float[]> floats(new float[size]);
-    for (i64 i = 0; i < dim; ++i) halves[i] = static_cast<u16>(next_half++);
-    rows.read(halves.get(), dim, floats.get());
-    for (i64 i = 0; i < dim; ++i) {
-      if (float_bits(floats[i]) != float_bits(Half::read(halves[i]))) return false;
-    }
-    for (i64 i = 0; i < dim; ++i) {  // any float, and floats beside halves and their midpoints
-      const u32 bits = static_cast<u32>(std::rand()) << 1 ^ static_cast<u32>(std::rand());
-      floats[i] = bits_float(round % 2 == 0 ? bits : float_bits(floats[i]) + bits % 3 * 0x7FFFu);
-    }
-    rows.write_nearest(floats.get(), dim, halves.get());
-    for (i64 i = 0; i < dim; ++i) {
-      if (halves[i] != Half::write(floats[i], Nearest{})) return false;
-    }
-    const u64 stream = rounding_stream(5, round, 7, 9);
-    rows.write_stochastic(floats.get(), dim, stream, halves.get());
-    for (i64 i = 0; i < dim; ++i) {
-      if (halves[i] != Half::write(floats[i], lane_rounding(stream, i))) return false;
-    }
-  }
-  return next_half > 3 * 65536;
-}
-
-int halves() {
-  for (int level = 0; level <= static_cast<int>(best_simd()); ++level) {
-    const Simd simd = static_cast<Simd>(level);
-    if (!same_halves<Bfloat16>(RowType::bfloat16, simd) ||
-        !same_halves<Float16>(RowType::float16, simd)) {
-      std::printf("level %d differs\n", level);
-      return 1;
-    }
-    std::printf("level %d\n", level);
-  }
-  return 0;
-}
-
 // Rows up to number 2^32 - 3 are addressed inside their slab, at one place each. All slabs are the
 // same one here: the numbers are what is tested, not the memory.
 int last_row() {
@@ -264,7 +217,6 @@ int main(int argc, char** argv) {
   if (std::strcmp(argv[1], "last-row") == 0) return last_row();
   if (std::strncmp(argv[1], "fuzz", 4) == 0) return fuzz(std::atoi(argv[1] + 4));
   if (std::strcmp(argv[1], "levels") == 0) return levels();
-  if (std::strcmp(argv[1], "halves") == 0) return halves();
   Table table(small_config(~u64{0}, 3));
   table.set_admission({AdmissionKind::count, 1, 0, 0, false, 0});
   std::vector<i64> keys;
