@@ -16,6 +16,8 @@ class MemoryUsage:
         scratch: work space kept between calls, up to 60 bytes for each key of the largest batch.
         log: the keys removed, 16 bytes each, up to the table's `eviction_log`.
         admission: candidates with their counts, or the sketch.
+
+    On a GPU the first three are device memory, the others the host's.
     """
 
     index: int

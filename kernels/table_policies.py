@@ -46,7 +46,8 @@ class TablePolicies:
         """Keep the `num_reserved` best keys, exactly; a key that left starts anew when seen again.
 
         Weights, states and metadata go together. The rows of the others stay where they are, and
-        slabs left without a row are given back to the system (`shrink` gives back more).
+        slabs left without a row are given back to the system, or to CuPy's pool (`shrink` gives
+        back more).
 
         Args:
             num_reserved: keys to keep.

@@ -21,6 +21,8 @@ class TableStats:
         log_entries: removals remembered for `changed_since`.
         probe_lengths: 16 counts: keys that a look-up finds in the first, second, ... chunk of
             eight slots; the last one counts all beyond.
+
+    On a GPU, tombstones, slots and probe lengths may vary with timing; nothing else does.
     """
 
     size: int

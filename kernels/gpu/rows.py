@@ -29,6 +29,7 @@ class DeviceRows:
         self.row_limit = 0  # one past the highest row number ever used
         self.free_count = 0
         self._slabs: Slabs = []
+        self._held = 0  # slabs with their memory
         self._pointers = self._live = self._free = None
         self._live_words = self._free_capacity = 0
         self._set_rows()
@@ -88,10 +89,9 @@ class DeviceRows:
             pointers = self._upload_pointers(slabs)
             if self._live is not None:
                 self.launcher.copy(live, self._live)
-            self._slabs, self._pointers = slabs, pointers
             self._live, self._live_words = live, words
-            self._set_rows()
-        if any(slab is None for slab in self._slabs):
+            self._hold(slabs, pointers)
+        if self._held < self.slab_count:
             self._claim(new_rows - evicted)
 
     def give_back_empty_slabs(self) -> None:
@@ -111,9 +111,7 @@ class DeviceRows:
         ]
         if all(slab is kept[at] for at, slab in enumerate(self._slabs)):
             return
-        pointers = self._upload_pointers(kept)
-        self._slabs, self._pointers = kept, pointers
-        self._set_rows()
+        self._hold(kept, self._upload_pointers(kept))
 
     def slabs_for(self, rows: int) -> int:
         """Count the slabs that rows 0 .. rows - 1 are in."""
@@ -138,18 +136,17 @@ class DeviceRows:
             self._upload_pointers(slabs[:needed]),
         )
         live = self.launcher.zeros(self._words_of(needed), np.uint64)
-        self._slabs, self._pointers = slabs, pointers
-        self._set_rows()
+        self._hold(slabs, pointers)
         return slabs[:needed], kept_pointers, live
 
     def finish_shrink(self, slabs: Slabs, pointers: DeviceArray, live: DeviceArray) -> None:
         """Keep what `begin_shrink` gave; the rows have moved."""
         words = self._words_of(len(slabs))
         self.launcher.copy(live, self.live_bits()[:words])
-        self._slabs, self._pointers, self._live, self._live_words = slabs, pointers, live, words
+        self._live, self._live_words = live, words
         self.row_limit = self.size
         self._free, self.free_count, self._free_capacity = None, 0, 0
-        self._set_rows()
+        self._hold(slabs, pointers)
 
     def _claim(self, new_rows: int) -> None:
         """Allocate the slabs of the next `new_rows` rows that were given back."""
@@ -166,8 +163,11 @@ class DeviceRows:
             self._new_slab() if slab is None and at in needed else slab
             for at, slab in enumerate(self._slabs)
         ]
-        pointers = self._upload_pointers(slabs)
+        self._hold(slabs, self._upload_pointers(slabs))
+
+    def _hold(self, slabs: Slabs, pointers: DeviceArray) -> None:
         self._slabs, self._pointers = slabs, pointers
+        self._held = sum(slab is not None for slab in slabs)
         self._set_rows()
 
     def _new_slab(self) -> DeviceArray:

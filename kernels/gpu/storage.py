@@ -154,8 +154,7 @@ class DeviceStorage(DeviceRows):
 
     def memory_bytes(self) -> tuple[int, int, int]:
         """Count index, rows and metadata."""
-        held = sum(not self.is_given_back(slab) for slab in range(self.slab_count))
-        rows, metadata = self._row_bytes(self.slab_count, held, self._free_capacity)
+        rows, metadata = self._row_bytes(self.slab_count, self._held, self._free_capacity)
         return self.chunk_count * self._chunk_bytes, rows, metadata + _VIEW_BYTES
 
     def memory_bytes_for(self, keys: int) -> tuple[int, int, int]:
