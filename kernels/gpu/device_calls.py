@@ -3,9 +3,11 @@
 import threading
 from typing import Any
 
-from emberline.kernels.errors import ArrayShapeError, ArrayTypeError
+from emberline.errors import nearest
+from emberline.kernels.errors import ArrayShapeError, ArrayTypeError, ConfigError
 from emberline.kernels.gpu.device_table import DeviceTable
 from emberline.kernels.gpu.launcher import DeviceArray, Launcher
+from emberline.kernels.table_feature import COMBINERS
 
 __all__ = ["DeviceCalls"]
 
@@ -34,7 +36,7 @@ class DeviceCalls:
             return self._table.find(keys, keys.shape[0])
 
     def find_or_insert(self, keys: Any) -> DeviceArray:
-        """Give rows, int64 [n]; absent keys get new ones.
+        """Give rows, int64 [n]; absent keys get new ones, or -1 where admission refuses them.
 
         Raises:
             TableFullError: before any change.
@@ -57,8 +59,8 @@ class DeviceCalls:
             self._table.lookup(keys, keys.shape[0], missing == "initial", out, dim)
             return out.reshape(-1, dim)
 
-    def gather(self, rows: Any) -> DeviceArray:
-        """Give the weights of rows, float32 [n, dim]; -1 gives zeros.
+    def gather(self, rows: Any, *, default: Any = None) -> DeviceArray:
+        """Give the weights of rows, float32 [n, dim]; -1 gives `default`, float32 [dim], or zeros.
 
         Raises:
             RowIndexError: a row that no live key has.
@@ -66,7 +68,54 @@ class DeviceCalls:
         with self._lock:
             rows = self._vector(rows, "rows", "int64")
             out, dim = self._output(rows.shape[0])
-            self._table.gather(rows, rows.shape[0], None, out, dim)
+            self._table.gather(rows, rows.shape[0], self._default(default), out, dim)
+            return out.reshape(-1, dim)
+
+    def gather_pooled(
+        self,
+        rows: Any,
+        offsets: Any,
+        *,
+        combiner: str = "sum",
+        weights: Any = None,
+        default: Any = None,
+    ) -> DeviceArray:
+        """Combine the weights of each segment of rows, float32 [segments, dim].
+
+        Args:
+            rows: int64 [n]; -1 adds `default`, float32 [dim], or nothing.
+            offsets: int64 [segments + 1], from 0 to n, never falling.
+            combiner: "sum", "mean" or "sqrtn", as in `HashTable.gather_pooled`.
+            weights: float32 [n]; None is all ones.
+            default: see `rows`.
+
+        Raises:
+            RowIndexError: a row that no live key has.
+            ArrayShapeError: offsets that are no partition of rows, or arrays that do not fit.
+            ConfigError: an unknown combiner.
+        """
+        if combiner not in COMBINERS:
+            raise ConfigError(f"unknown combiner {combiner!r}{nearest(str(combiner), COMBINERS)}")
+        with self._lock:
+            rows = self._vector(rows, "rows", "int64")
+            offsets = self._vector(offsets, "offsets", "int64")
+            if offsets.shape[0] == 0:
+                raise ArrayShapeError("offsets is empty; expected [segments + 1], from 0")
+            if weights is not None:
+                weights = self._vector(weights, "weights", "float32", rows.shape[0])
+            segments = offsets.shape[0] - 1
+            out, dim = self._output(segments)
+            self._table.gather_pooled(
+                rows,
+                rows.shape[0],
+                offsets,
+                segments,
+                COMBINERS[combiner],
+                weights,
+                self._default(default),
+                out,
+                dim,
+            )
             return out.reshape(-1, dim)
 
     def apply_gradients(
@@ -101,15 +150,20 @@ class DeviceCalls:
                 rows, count, gradients, count, stride, None, None, int(step), float(rate)
             )
 
-    def _vector(self, array: Any, name: str, dtype: str) -> DeviceArray:
+    def _vector(self, array: Any, name: str, dtype: str, length: int | None = None) -> DeviceArray:
         vector = self._launcher.adopt(array)
         if vector.dtype != dtype:
             raise ArrayTypeError(f"{name} has dtype {vector.dtype}; expected {dtype}")
-        if vector.ndim != 1 or not vector.flags.c_contiguous:
+        if vector.ndim != 1 or not vector.flags.c_contiguous or length not in (None, vector.size):
+            expected = "" if length is None else f" of {length}"
             raise ArrayShapeError(
-                f"{name} has shape {list(vector.shape)}; expected a contiguous vector"
+                f"{name} has shape {list(vector.shape)}; expected a contiguous vector{expected}"
             )
         return vector
+
+    def _default(self, default: Any) -> DeviceArray | None:
+        dim = int(self._table.storage.settings.dim)
+        return None if default is None else self._vector(default, "default", "float32", dim)
 
     def _output(self, rows: int) -> tuple[DeviceArray, int]:
         dim = int(self._table.storage.settings.dim)

@@ -12,6 +12,7 @@ from emberline.kernels import (
     Adagrad,
     ArrayShapeError,
     ArrayTypeError,
+    ConfigError,
     HashTable,
     Normal,
     Optimizer,
@@ -209,7 +210,29 @@ def test_device_arrays_in_and_out() -> None:
     for missing in ("initial", "zeros"):
         found = calls.lookup(ints(5, 8), missing=missing)
         assert_array_equal(found, theirs.lookup(ints(5, 8), missing=missing))
+    default, weights, offsets = floats(7, 8, 9), floats(1, 2, 3, 4), ints(0, 1, 4)
+    missing_too = ints(0, -1, 1, -1)
+    assert_array_equal(
+        calls.gather(missing_too, default=default), theirs.gather(missing_too, default=default)
+    )
+    for combiner in ("sum", "mean", "sqrtn"):
+        named: dict[str, Any] = {"combiner": combiner, "weights": weights, "default": default}
+        assert_array_equal(
+            calls.gather_pooled(missing_too, offsets, **named),
+            theirs.gather_pooled(missing_too, offsets, **named),
+        )
+    assert_array_equal(calls.gather_pooled(rows, offsets), theirs.gather_pooled(rows, offsets))
     assert calls.gather(np.empty(0, np.int64)).shape == (0, 3)
+    with pytest.raises(ArrayShapeError, match=r"weights has shape \[3\]; expected .* of 4"):
+        calls.gather_pooled(rows, offsets, weights=weights[:3])
+    with pytest.raises(ArrayShapeError, match=r"default has shape \[4\]; expected .* of 3"):
+        calls.gather(rows, default=weights)
+    with pytest.raises(ArrayShapeError, match="offsets is empty"):
+        calls.gather_pooled(rows, ints())
+    with pytest.raises(ArrayShapeError, match=r"offsets\[2\] is 3; offsets must start at 0"):
+        calls.gather_pooled(rows, ints(0, 1, 3))
+    with pytest.raises(ConfigError, match="unknown combiner 'men'; did you mean 'mean'"):
+        calls.gather_pooled(rows, offsets, combiner="men")
     with pytest.raises(ArrayTypeError, match="keys has dtype int32; expected int64"):
         calls.find(np.zeros(2, np.int32))
     with pytest.raises(ArrayShapeError, match=r"rows has shape \[2, 2\]"):
