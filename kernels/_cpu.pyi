@@ -149,6 +149,7 @@ class Table:
             {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
         ],
         combiner: int,
+        max_length: int | None,
         weights: Annotated[
             NDArray[numpy.float32],
             {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
@@ -206,6 +207,17 @@ class Table:
             {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
         ]
         | None,
+    ) -> None: ...
+    def add(
+        self,
+        keys: Annotated[
+            NDArray[numpy.int64],
+            {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+        ],
+        values: Annotated[
+            NDArray[numpy.float32], {"shape": (None, None), "device": "cpu", "writable": False}
+        ],
+        initial: bool,
     ) -> None: ...
     def export_keys(
         self,
@@ -295,7 +307,18 @@ class Admission:
     def check(self) -> str: ...
 
 class Group:
-    def __init__(self, tables: list[Table], features: Sequence[tuple[str, int, int]]) -> None: ...
+    def __init__(
+        self,
+        tables: list[Table],
+        features: Sequence[tuple[str, int, int, int | None]],
+        defaults: Sequence[
+            Annotated[
+                NDArray[numpy.float32],
+                {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+            ]
+            | None
+        ],
+    ) -> None: ...
     def forward(
         self,
         keys: Sequence[
@@ -307,6 +330,13 @@ class Group:
         offsets: Sequence[
             Annotated[
                 NDArray[numpy.int64],
+                {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+            ]
+            | None
+        ],
+        weights: Sequence[
+            Annotated[
+                NDArray[numpy.float32],
                 {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
             ]
             | None
@@ -325,6 +355,13 @@ class Group:
         offsets: Sequence[
             Annotated[
                 NDArray[numpy.int64],
+                {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
+            ]
+            | None
+        ],
+        weights: Sequence[
+            Annotated[
+                NDArray[numpy.float32],
                 {"shape": (None,), "order": "C", "device": "cpu", "writable": False},
             ]
             | None

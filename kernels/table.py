@@ -25,7 +25,7 @@ from emberline.kernels.gpu.host_table import HostTable
 from emberline.kernels.initializers import Initializer, Uniform
 from emberline.kernels.memory_usage import MemoryUsage
 from emberline.kernels.optimizers import SGD, Optimizer
-from emberline.kernels.table_feature import COMBINERS
+from emberline.kernels.table_feature import COMBINERS, require_max_length
 from emberline.kernels.table_policies import TablePolicies
 from emberline.kernels.table_range import TableRange
 from emberline.kernels.table_settings import (
@@ -334,6 +334,7 @@ class HashTable(TablePolicies):
         offsets: ArrayLike,
         *,
         combiner: str = "sum",
+        max_length: int | None = None,
         weights: Floats | None = None,
         default: Floats | None = None,
         out: Floats | None = None,
@@ -346,6 +347,8 @@ class HashTable(TablePolicies):
                 `rows[offsets[s]:offsets[s + 1]]`. An empty one gives zeros.
             combiner: "sum"; "mean", divided by the sum of the weights; or "sqrtn", divided by the
                 root of the sum of their squares. Where that is zero the result is zeros.
+            max_length: at least 1; only the first so many positions of a segment count, the
+                others are ignored, also in what is divided by. None is all.
             weights: float32 [n], a factor for each position; None is all ones.
             default: float32 [dim], what row -1 adds; None is zeros.
             out: where to write, float32 [segments, dim]; its rows may lie apart.
@@ -363,11 +366,18 @@ class HashTable(TablePolicies):
         offsets = integer_vector(offsets, "offsets", dtype=np.int64)
         if offsets.shape[0] == 0:
             offsets = np.full(1, -1, np.int64)  # refused below, with the same words as others
+        require_max_length(f"table {self._settings.name!r}", max_length)
         if weights is not None:
             weights = float_vector(weights, "weights", length=rows.shape[0])
         out = output_matrix(out, rows=offsets.shape[0] - 1, columns=self._dim)
         self._table.gather_pooled(
-            rows, offsets, COMBINERS[combiner], weights, self._default_vector(default), out
+            rows,
+            offsets,
+            COMBINERS[combiner],
+            None if max_length is None else int(max_length),
+            weights,
+            self._default_vector(default),
+            out,
         )
         return out
 
@@ -440,6 +450,41 @@ class HashTable(TablePolicies):
         if states is not None:
             states = self._state_matrix(states, count)
         self._table.upsert(keys, values, states, None, None)
+
+    def add(
+        self,
+        keys: ArrayLike,
+        values: Floats,
+        *,
+        missing: Literal["initial", "zeros"] = "initial",
+    ) -> None:
+        """Add to the weights of keys; equal keys accumulate in order of position.
+
+        An absent key comes in, without asking `admission`. States, frequency and last step stay
+        as they are, or as a new row has them: this is no training step.
+
+        Args:
+            keys: int64 [n].
+            values: float32 [n, dim]; its rows may lie apart.
+            missing: what an absent key starts from, as in `lookup`: its initial weights, so that
+                `lookup` grows by `values` whether the key was there or not; or zeros, so that it
+                gets `values` itself.
+
+        Raises:
+            TableFullError: beyond `max_rows` or out of memory, before any change.
+
+        >>> from emberline.kernels import HashTable
+        >>> table = HashTable(2, name="clicks")
+        >>> table.add([7, 8, 7], np.array([[1, 2], [5, 5], [10, 20]], np.float32), missing="zeros")
+        >>> table.lookup([7, 8])
+        array([[11., 22.],
+               [ 5.,  5.]], dtype=float32)
+        """
+        if missing not in ("initial", "zeros"):
+            raise ConfigError(f"missing is {missing!r}; expected 'initial' or 'zeros'")
+        keys = key_vector(keys)
+        values = float_matrix(values, "values", rows=keys.shape[0], columns=self._dim)
+        self._table.add(keys, values, missing == "initial")
 
     def erase(self, keys: ArrayLike) -> int:
         """Remove keys; absent ones are ignored. A key seen again later starts anew.

@@ -246,6 +246,7 @@ class ReferenceTable:
         offsets: Integers,
         *,
         combiner: str = "sum",
+        max_length: int | None = None,
         weights: Floats | None = None,
         default: Floats | None = None,
         out: Floats | None = None,
@@ -255,7 +256,7 @@ class ReferenceTable:
         out = np.empty((len(offsets) - 1, self.dim), np.float32) if out is None else out
         for s in range(len(offsets) - 1):
             total, divisor = np.zeros(self.dim, np.float32), np.float32(0)
-            for i in range(offsets[s], offsets[s + 1]):
+            for i in range(offsets[s], offsets[s + 1])[:max_length]:
                 total = total + vectors[i] * factors[i]
                 divisor = divisor + (factors[i] if combiner == "mean" else factors[i] * factors[i])
             if combiner == "sqrtn":
@@ -307,6 +308,16 @@ class ReferenceTable:
             row.version = self._version
             if states is not None:
                 row.states = states[i].copy()
+
+    def add(self, keys: Integers, values: Floats, *, missing: str = "initial") -> None:
+        absent = {int(key) for key in keys} - self._row_of.keys()
+        for i, number in enumerate(self._insert(keys, None)):
+            row = self._row(int(number), i)
+            if missing == "zeros" and row.key in absent:
+                row.weights = np.zeros(self.dim, np.float32)
+                absent.remove(row.key)
+            row.weights = reference_rows.nearest(self.row_type, row.weights + values[i])
+            row.version = self._version
 
     def erase(self, keys: Integers) -> int:
         erased = 0

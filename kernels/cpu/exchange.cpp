@@ -10,37 +10,70 @@ namespace {
 constexpr u32 kOwnedRows = 64;  // whole lines of metadata, and few breaks in a run of new rows
 }  // namespace
 
-// Rows are written by the thread that owns them, each in the order of positions: the last of
-// equal keys wins.
+// Call write(position, row) for all positions. A row is written by the thread that owns it, in
+// the order of positions: the last of equal keys wins, and sums do not depend on the threads.
+template <class Write>
+void Table::write_rows(const i64* rows, i64 count, const Write& write) {
+  const RowsView view = this->rows();
+  // Every owner reads all row numbers, so there is one for each thread and no more.
+  const i64 owners = std::min<i64>(threads_.parts(count), threads_.count());
+  threads_.run(owners, [&](i64 owner, int) {
+    for (i64 i = 0; i < count; ++i) {
+      const u32 row = static_cast<u32>(rows[i]);
+      if (row / kOwnedRows % owners != owner) continue;
+      write(i, row);
+      row_version(view, row) = version_;
+    }
+  });
+}
+
 void Table::upsert(const RangeInput& input) {
   Lock lock(mutex_);
   i64* rows = rows_scratch_.ensure(input.count);
-  find_or_insert_unlocked(input.keys, input.count, rows, NewWeights::unset);
+  find_or_insert_unlocked(input.keys, input.count, rows, NewWeights::unset, false);
   for (i64 i = 0; input.last_step != nullptr && i < input.count; ++i) {
     newest_step_ = std::max(newest_step_, input.last_step[i]);
   }
   const RowsView view = this->rows();
   const i64 dim = config_.dim;
   const i64 state_floats = layout_.state_floats;
-  // Every owner reads all row numbers, so there is one for each thread and no more.
-  const i64 owners = std::min<i64>(threads_.parts(input.count), threads_.count());
-  threads_.run(owners, [&](i64 owner, int) {
-    for (i64 i = 0; i < input.count; ++i) {
-      const u32 row = static_cast<u32>(rows[i]);
-      if (row / kOwnedRows % owners != owner) continue;
-      const float* values = input.values.data + i * input.values.stride;
-      if (halves_.read == nullptr) {
-        std::copy(values, values + dim, row_weights(view, row));
-      } else {
-        halves_.write_nearest(values, dim, row_halves(view, row));
-      }
-      if (input.states != nullptr) {
-        const float* states = input.states + i * state_floats;
-        std::copy(states, states + state_floats, row_states(view, row));
-      }
-      if (input.frequency != nullptr) row_frequency(view, row) = input.frequency[i];
-      if (input.last_step != nullptr) row_last_step(view, row) = input.last_step[i];
-      row_version(view, row) = version_;
+  write_rows(rows, input.count, [&](i64 i, u32 row) {
+    const float* values = input.values.data + i * input.values.stride;
+    if (halves_.read == nullptr) {
+      std::copy(values, values + dim, row_weights(view, row));
+    } else {
+      halves_.write_nearest(values, dim, row_halves(view, row));
+    }
+    if (input.states != nullptr) {
+      const float* states = input.states + i * state_floats;
+      std::copy(states, states + state_floats, row_states(view, row));
+    }
+    if (input.frequency != nullptr) row_frequency(view, row) = input.frequency[i];
+    if (input.last_step != nullptr) row_last_step(view, row) = input.last_step[i];
+  });
+  rows_scratch_.trim(kKeptScratchBytes);
+}
+
+void Table::add(const i64* keys, i64 count, ConstMatrixView values, NewWeights start) {
+  Lock lock(mutex_);
+  i64* rows = rows_scratch_.ensure(count);
+  find_or_insert_unlocked(keys, count, rows, start, false);
+  const RowsView view = this->rows();
+  const i64 dim = config_.dim;
+  write_rows(rows, count, [&](i64 i, u32 row) {
+    const float* added = values.data + i * values.stride;
+    if (halves_.read == nullptr) {
+      float* weights = row_weights(view, row);
+      for (i64 lane = 0; lane < dim; ++lane) weights[lane] += added[lane];
+      return;
+    }
+    float weights[kHalfBlock];
+    for (i64 start = 0; start < dim; start += kHalfBlock) {
+      const i64 lanes = std::min(kHalfBlock, dim - start);
+      u16* halves = row_halves(view, row) + start;
+      halves_.read(halves, lanes, weights);
+      for (i64 lane = 0; lane < lanes; ++lane) weights[lane] += added[start + lane];
+      halves_.write_nearest(weights, lanes, halves);
     }
   });
   rows_scratch_.trim(kKeptScratchBytes);

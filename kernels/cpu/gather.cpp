@@ -198,7 +198,7 @@ void Table::lookup(const i64* keys, i64 count, bool initial, MatrixView out) con
 
 template <class Reader>
 void Table::pool_range(const Reader& reader, const i64* rows, i64 count, const i64* offsets,
-                       i64 segments, Combiner combiner, const float* weights,
+                       i64 segments, Combiner combiner, i64 max_length, const float* weights,
                        const float* missing, MatrixView out) const {
   const RowsView view = this->rows();
   const i64 dim = config_.dim;
@@ -206,7 +206,8 @@ void Table::pool_range(const Reader& reader, const i64* rows, i64 count, const i
   for (i64 s = 0; s < segments; ++s) {
     float* to = out.data + s * out.stride;
     std::fill(to, to + dim, 0.0f);
-    for (i64 i = offsets[s]; i < offsets[s + 1]; ++i) {
+    const i64 end = offsets[s] + std::min(max_length, offsets[s + 1] - offsets[s]);
+    for (i64 i = offsets[s]; i < end; ++i) {
       if (i + kAhead < count && rows[i + kAhead] >= 0) {
         row_prefetch(view, static_cast<u32>(rows[i + kAhead]), prefetched);
       }
@@ -218,22 +219,23 @@ void Table::pool_range(const Reader& reader, const i64* rows, i64 count, const i
       }
     }
     if (combiner == Combiner::sum) continue;
-    const float divisor = pool_divisor(combiner, weights, offsets[s], offsets[s + 1]);
+    const float divisor = pool_divisor(combiner, weights, offsets[s], end);
     for (i64 lane = 0; lane < dim; ++lane) to[lane] = pool_divide(to[lane], divisor);
   }
 }
 
 void Table::gather_pooled(const i64* rows, i64 count, const i64* offsets, i64 segments,
-                          Combiner combiner, const float* weights, const float* missing,
-                          MatrixView out) const {
+                          Combiner combiner, i64 max_length, const float* weights,
+                          const float* missing, MatrixView out) const {
   Lock lock(mutex_);
   check_rows(rows, count);
   check_offsets(offsets, segments, count);
-  gather_pooled_unlocked(rows, count, offsets, segments, combiner, weights, missing, out);
+  gather_pooled_unlocked(rows, count, offsets, segments, combiner, max_length, weights, missing,
+                         out);
 }
 
 void Table::gather_pooled_unlocked(const i64* rows, i64 count, const i64* offsets, i64 segments,
-                                   Combiner combiner, const float* weights,
+                                   Combiner combiner, i64 max_length, const float* weights,
                                    const float* missing, MatrixView out) const {
   // Cut by rows read, not by segments; a part is the segments that begin in its range of rows.
   const i64 items = std::max(count, segments);
@@ -248,7 +250,7 @@ void Table::gather_pooled_unlocked(const i64* rows, i64 count, const i64* offset
     threads_.run(parts, [&](i64 part, int) {
       const i64 begin = first_segment(part);
       pool_range(reader, rows, count, offsets + begin, first_segment(part + 1) - begin, combiner,
-                 weights, missing, {out.data + begin * out.stride, out.stride});
+                 max_length, weights, missing, {out.data + begin * out.stride, out.stride});
     });
   });
 }

@@ -16,11 +16,15 @@ Threads most_threads(const std::vector<Table*>& tables, int (*count)(const Table
 
 }  // namespace
 
-Group::Group(std::vector<Table*> tables, std::vector<GroupFeature> features)
+Group::Group(std::vector<Table*> tables, std::vector<GroupFeature> features,
+             std::vector<std::vector<float>> defaults)
     : features_(std::move(features)),
       threads_(most_threads(tables, [](const Table& t) { return t.threads_.count(); })) {
   tables_.resize(tables.size());
-  for (std::size_t t = 0; t < tables.size(); ++t) tables_[t].table = tables[t];
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    tables_[t].table = tables[t];
+    tables_[t].fallback = std::move(defaults[t]);
+  }
   for (std::size_t f = 0; f < features_.size(); ++f) {
     Member& member = tables_[static_cast<std::size_t>(features_[f].table)];
     member.features.push_back(f);
@@ -33,20 +37,30 @@ Group::Group(std::vector<Table*> tables, std::vector<GroupFeature> features)
 // two groups that share tables must not wait for each other.
 std::vector<std::unique_lock<std::mutex>> Group::begin_call(const std::vector<GroupKeys>& batch,
                                                             i64 samples) {
+  kept_.clear();
   for (std::size_t f = 0; f < features_.size(); ++f) {
-    if (batch[f].offsets == nullptr) continue;
+    const i64* offsets = batch[f].offsets;
+    kept_.push_back(batch[f].count);
+    if (offsets == nullptr) continue;
     try {
-      check_offsets(batch[f].offsets, samples, batch[f].count);
+      check_offsets(offsets, samples, batch[f].count);
     } catch (const SegmentError& error) {
       throw SegmentError("feature '" + features_[f].name + "': " + error.what());
     }
+    if (features_[f].max_length == kAnyLength) continue;
+    kept_[f] = 0;
+    for (i64 sample = 0; sample < samples; ++sample) kept_[f] += kept(f, offsets, sample);
   }
   total_ = 0;
   std::vector<Table*> order;
   for (Member& member : tables_) {
     member.begin = total_;
     member.count = 0;
-    for (const std::size_t f : member.features) member.count += batch[f].count;
+    member.kept = 0;
+    for (const std::size_t f : member.features) {
+      member.count += batch[f].count;
+      member.kept += kept_[f];
+    }
     member.error = nullptr;
     total_ += member.count;
     order.push_back(member.table);
@@ -84,30 +98,65 @@ void Group::for_each_table(const Work& work) {
   }
 }
 
-// The keys of all features of a table in a row; those of a single feature stay where they are.
-void Group::join_keys(Member& member, const std::vector<GroupKeys>& batch) {
-  if (member.features.size() == 1) {
+// The keys of all features of a table in a row, without the ignored ones; those of a single
+// feature stay where they are.
+void Group::join_keys(Member& member, const std::vector<GroupKeys>& batch, i64 samples) {
+  if (member.features.size() == 1 && member.kept == member.count) {
     member.keys = batch[member.features[0]].keys;
     return;
   }
-  i64* keys = member.keys_scratch.ensure(member.count);
+  i64* keys = member.keys_scratch.ensure(member.kept);
   member.keys = keys;
   for (const std::size_t f : member.features) {
-    keys = std::copy_n(batch[f].keys, batch[f].count, keys);
+    const auto [from, count, offsets, weights] = batch[f];
+    if (kept_[f] == count) {
+      keys = std::copy_n(from, count, keys);
+      continue;
+    }
+    for (i64 sample = 0; sample < samples; ++sample) {
+      keys = std::copy_n(from + offsets[sample], kept(f, offsets, sample), keys);
+    }
+  }
+}
+
+// From the rows of the keys that were looked up to those of all keys, in place; backwards, as
+// rows only move up.
+void Group::spread_rows(const Member& member, const std::vector<GroupKeys>& batch, i64 samples,
+                        i64* rows) const {
+  if (member.kept == member.count) return;
+  const i64* from = rows + member.kept;
+  i64* to = rows + member.count;
+  for (auto f = member.features.rbegin(); f != member.features.rend(); ++f) {
+    const auto [keys, count, offsets, weights] = batch[*f];
+    if (kept_[*f] == count) {
+      to = std::copy_backward(from - count, from, to);
+      from -= count;
+      continue;
+    }
+    for (i64 sample = samples - 1; sample >= 0; --sample) {
+      const i64 length = kept(*f, offsets, sample);
+      const i64 ignored = offsets[sample + 1] - offsets[sample] - length;
+      to -= ignored;
+      std::fill_n(to, ignored, i64{-1});
+      to = std::copy_backward(from - length, from, to);
+      from -= length;
+    }
   }
 }
 
 void Group::gather(const Member& member, const std::vector<GroupKeys>& batch, i64 samples,
                    const i64* rows, MatrixView out) const {
   rows += member.begin;
+  const float* missing = member.fallback.empty() ? nullptr : member.fallback.data();
   for (const std::size_t f : member.features) {
     const MatrixView to{out.data + columns_[f], out.stride};
     const GroupKeys& keys = batch[f];
     if (keys.offsets == nullptr) {
-      member.table->gather_unlocked(rows, keys.count, nullptr, to);
+      member.table->gather_unlocked(rows, keys.count, missing, to);
     } else {
       member.table->gather_pooled_unlocked(rows, keys.count, keys.offsets, samples,
-                                           features_[f].combiner, nullptr, nullptr, to);
+                                           features_[f].combiner, features_[f].max_length,
+                                           keys.weights, missing, to);
     }
     rows += keys.count;
   }
@@ -118,44 +167,52 @@ void Group::forward(const std::vector<GroupKeys>& batch, i64 samples, bool inser
   const std::lock_guard<std::mutex> call(mutex_);
   const auto locks = begin_call(batch, samples);
   for_each_table([&](Member& member) {
-    join_keys(member, batch);
+    join_keys(member, batch, samples);
     Table& table = *member.table;
     i64* own = rows + member.begin;
     member.added = 0;
     if (insert) {
-      member.added = table.prepare_insert(member.keys, member.count, own, true);
+      member.added = table.prepare_insert(member.keys, member.kept, own, true);
     } else {
-      table.find_unlocked(member.keys, member.count, own);
+      table.find_unlocked(member.keys, member.kept, own);
     }
   });
   for_each_table([&](Member& member) {
-    member.table->insert_new(member.keys, member.count, member.added, rows + member.begin,
-                             NewWeights::initial);
+    i64* own = rows + member.begin;
+    member.table->insert_new(member.keys, member.kept, member.added, own, NewWeights::initial);
+    spread_rows(member, batch, samples, own);
     gather(member, batch, samples, rows, out);
   });
 }
 
-// Each key's gradient, as a place in the matrix of all features and a factor: 1 over what the
-// sample's vectors were divided by. The place counts floats, so features at different columns
-// are summed together.
+// Each key's gradient, as a place in the matrix of all features and a factor: its weight over what
+// the sample's vectors were divided by. The place counts floats, so features at different columns
+// are summed together. Ignored keys get some factor as well; they have no row.
 void Group::spread_gradients(Member& member, const std::vector<GroupKeys>& batch, i64 samples,
                              ConstMatrixView gradients) {
   i64* source = member.source_scratch.ensure(member.count);
   bool scaled = false;
   for (const std::size_t f : member.features) {
-    scaled |= batch[f].offsets != nullptr && features_[f].combiner != Combiner::sum;
+    scaled |= batch[f].weights != nullptr ||
+              (batch[f].offsets != nullptr && features_[f].combiner != Combiner::sum);
   }
   float* scale = scaled ? member.scale_scratch.ensure(member.count) : nullptr;
   member.gradients = {gradients.data, samples * gradients.stride, 1, source, scale};
   for (const std::size_t f : member.features) {
     const i64* offsets = batch[f].offsets;
+    const float* weights = batch[f].weights;
     for (i64 sample = 0; sample < samples; ++sample) {
       const i64 keys = offsets == nullptr ? 1 : offsets[sample + 1] - offsets[sample];
       source = std::fill_n(source, keys, sample * gradients.stride + columns_[f]);
       if (!scaled || keys == 0) continue;
-      const float divisor =
-          offsets == nullptr ? 1.0f : pool_divisor(features_[f].combiner, nullptr, 0, keys);
-      scale = std::fill_n(scale, keys, 1.0f / divisor);
+      const i64 begin = offsets == nullptr ? sample : offsets[sample];
+      const i64 end = offsets == nullptr ? sample + 1 : begin + kept(f, offsets, sample);
+      const float divisor = pool_divisor(features_[f].combiner, weights, begin, end);
+      if (weights == nullptr) {
+        scale = std::fill_n(scale, keys, 1.0f / divisor);
+        continue;
+      }
+      for (i64 i = begin; i < begin + keys; ++i) *scale++ = pool_divide(weights[i], divisor);
     }
   }
 }

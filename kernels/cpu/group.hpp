@@ -1,6 +1,7 @@
 // Many features on many tables in one call.
 #pragma once
 
+#include <algorithm>
 #include <exception>
 #include <mutex>
 #include <string>
@@ -10,32 +11,39 @@
 
 namespace emberline {
 
-// One feature of a model: which table it reads and how its keys of one sample are combined.
+// One feature of a model: which table it reads and how its keys of one sample are combined; those
+// beyond the first `max_length` of a sample are ignored.
 struct GroupFeature {
   std::string name;
   i64 table;
   Combiner combiner;
+  i64 max_length = kAnyLength;
 };
 
 // A feature's batch. `offsets` has batch + 1 entries, or is null: one key for each sample.
+// `weights` is a factor for each key and needs offsets, or is null: all 1.
 struct GroupKeys {
   const i64* keys;
   i64 count;
   const i64* offsets;
+  const float* weights;
 };
 
 // The tables are the caller's and each is there once. One call runs at a time in a group; each
 // holds the mutexes of all its tables, so it is one consistent step.
 class Group {
  public:
-  Group(std::vector<Table*> tables, std::vector<GroupFeature> features);
+  // `defaults` has, for each table, what a key without a row gives; an empty vector is zeros.
+  Group(std::vector<Table*> tables, std::vector<GroupFeature> features,
+        std::vector<std::vector<float>> defaults);
 
   i64 width() const { return width_; }
   i64 features() const { return static_cast<i64>(features_.size()); }
   i64 tables() const { return static_cast<i64>(tables_.size()); }
 
   // Look all features up, inserting absent keys or not, and write [batch, width]. `rows` gets the
-  // rows of all keys, table after table, for `backward`. Throws before anything changed.
+  // rows of all keys, table after table, for `backward`; -1 for ignored ones, which are not looked
+  // up. Throws before anything changed.
   void forward(const std::vector<GroupKeys>& batch, i64 samples, bool insert, i64* rows,
                MatrixView out);
 
@@ -48,9 +56,11 @@ class Group {
   struct Member {
     Table* table;
     std::vector<std::size_t> features;
+    std::vector<float> fallback;  // of a key without a row; empty: zeros
     // Of the current call:
     i64 begin = 0;  // of its keys among all
     i64 count = 0;
+    i64 kept = 0;  // of these, not ignored
     const i64* keys = nullptr;
     i64 added = 0;
     GradientView gradients{};
@@ -64,7 +74,12 @@ class Group {
                                                        i64 samples);
   template <class Work>
   void for_each_table(const Work& work);
-  void join_keys(Member& member, const std::vector<GroupKeys>& batch);
+  void join_keys(Member& member, const std::vector<GroupKeys>& batch, i64 samples);
+  void spread_rows(const Member& member, const std::vector<GroupKeys>& batch, i64 samples,
+                   i64* rows) const;
+  i64 kept(std::size_t feature, const i64* offsets, i64 sample) const {
+    return std::min(features_[feature].max_length, offsets[sample + 1] - offsets[sample]);
+  }
   void gather(const Member& member, const std::vector<GroupKeys>& batch, i64 samples,
               const i64* rows, MatrixView out) const;
   void spread_gradients(Member& member, const std::vector<GroupKeys>& batch, i64 samples,
@@ -74,6 +89,7 @@ class Group {
   std::vector<Member> tables_;
   std::vector<GroupFeature> features_;
   std::vector<i64> columns_;  // where a feature's vectors begin
+  std::vector<i64> kept_;     // a feature's keys that are not ignored, in the current call
   i64 width_ = 0;
   i64 total_ = 0;  // keys of the current call
   Threads threads_;

@@ -44,8 +44,9 @@ void Table::find_unlocked(const i64* keys, i64 count, i64* rows) const {
 // Steps, each on all threads: look up; partition what is absent and find each key's first
 // occurrence; make room once, for all or for none; number and initialize rows by position; put
 // the keys into the index by partition.
-void Table::find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights) {
-  const i64 added = prepare_insert(keys, count, rows, weights == NewWeights::initial);
+void Table::find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights,
+                                    bool filter) {
+  const i64 added = prepare_insert(keys, count, rows, filter);
   insert_new(keys, count, added, rows, weights);
 }
 
@@ -96,7 +97,7 @@ i64 Table::prepare_insert(const i64* keys, i64 count, i64* rows, bool filter) {
 
 // After `prepare_insert`; nothing here can fail.
 void Table::insert_new(const i64* keys, i64 count, i64 added, i64* rows, NewWeights weights) {
-  commit_pending(keys, count, rows, weights);
+  commit_pending(keys, count, rows, added);
   if (added > 0) insert_first(keys, count, added, rows, weights);
   if (pending_.refused > 0) std::replace(rows, rows + count, kRefused, i64{-1});
 }
@@ -173,7 +174,7 @@ void Table::index_new(i64 count, const i64* rows) {
 
 void Table::find_or_insert(const i64* keys, i64 count, i64* rows) {
   Lock lock(mutex_);
-  find_or_insert_unlocked(keys, count, rows, NewWeights::initial);
+  find_or_insert_unlocked(keys, count, rows, NewWeights::initial, true);
 }
 
 i64 Table::erase(const i64* keys, i64 count) {

@@ -48,6 +48,11 @@ const T* data_or_null(const std::optional<Vector<const T>>& vector, i64 count) {
   return vector->data();
 }
 
+i64 limit(std::optional<i64> max_length) {
+  require(!max_length || *max_length >= 1, "max_length is below 1");
+  return max_length.value_or(kAnyLength);
+}
+
 // A NumPy array that owns the values.
 template <class T>
 nb::ndarray<nb::numpy, T, nb::ndim<1>> owned(std::vector<T> values) {
@@ -189,14 +194,15 @@ class PyTable {
   }
 
   void gather_pooled(Vector<const i64> rows, Vector<const i64> offsets, int combiner,
-                     std::optional<Vector<const float>> weights,
+                     std::optional<i64> max_length, std::optional<Vector<const float>> weights,
                      std::optional<Vector<const float>> missing, Matrix<float> out) const {
     require(offsets.shape(0) >= 1, "offsets is empty");
     const i64 segments = length(offsets) - 1;
     require_rows(out, segments, dim_);
     table_.gather_pooled(rows.data(), length(rows), offsets.data(), segments,
-                         static_cast<Combiner>(combiner), data_or_null(weights, length(rows)),
-                         data_or_null(missing, dim_), {out.data(), out.stride(0)});
+                         static_cast<Combiner>(combiner), limit(max_length),
+                         data_or_null(weights, length(rows)), data_or_null(missing, dim_),
+                         {out.data(), out.stride(0)});
   }
 
   void apply_gradients(Vector<const i64> rows, Matrix<const float> gradients,
@@ -229,6 +235,12 @@ class PyTable {
                    data_or_null(last_step, count)});
   }
 
+  void add(Vector<const i64> keys, Matrix<const float> values, bool initial) {
+    require_rows(values, length(keys), dim_);
+    table_.add(keys.data(), length(keys), {values.data(), values.stride(0)},
+               initial ? NewWeights::initial : NewWeights::zeros);
+  }
+
   i64 export_keys(i64 start, i64 stop, Vector<i64> keys) const {
     require(start >= 0 && start <= stop && static_cast<i64>(keys.shape(0)) >= stop - start,
             "keys is too short");
@@ -254,6 +266,7 @@ class PyTable {
   }
 
   Table* native() { return &table_; }
+  i64 dim() const { return dim_; }
 
  private:
   i64 dim_;
@@ -311,20 +324,26 @@ class PyGroup {
  public:
   using Keys = std::vector<Vector<const i64>>;
   using Offsets = std::vector<std::optional<Vector<const i64>>>;
+  using Weights = std::vector<std::optional<Vector<const float>>>;
+  // Name, number of its table, combiner, most keys of a sample.
+  using Feature = std::tuple<std::string, i64, int, std::optional<i64>>;
 
-  // A feature: name, number of its table, combiner.
-  PyGroup(nb::typed<nb::list, PyTable> tables,
-          std::vector<std::tuple<std::string, i64, int>> features)
-      : held_(tables), group_(native(tables), native(features, nb::len(tables))) {}
+  PyGroup(nb::typed<nb::list, PyTable> tables, const std::vector<Feature>& features,
+          const Weights& defaults)
+      : held_(tables),
+        group_(native(tables), native(features, nb::len(tables)), native(defaults, tables)) {}
 
-  void forward(const Keys& keys, const Offsets& offsets, i64 samples, bool insert,
-               Vector<i64> rows, Matrix<float> out) {
-    require(keys.size() == offsets.size(), "keys and offsets differ in length");
+  void forward(const Keys& keys, const Offsets& offsets, const Weights& weights, i64 samples,
+               bool insert, Vector<i64> rows, Matrix<float> out) {
+    require(keys.size() == offsets.size() && keys.size() == weights.size(),
+            "keys, offsets and weights differ in length");
     std::vector<GroupKeys> batch;
     i64 total = 0;
     for (std::size_t f = 0; f < keys.size(); ++f) {
-      batch.push_back({keys[f].data(), length(keys[f]), offset_data(offsets[f], samples)});
-      require(offsets[f] || length(keys[f]) == samples, "keys has the wrong length");
+      require(offsets[f] || (length(keys[f]) == samples && !weights[f]),
+              "keys has the wrong length, or weights without offsets");
+      batch.push_back({keys[f].data(), length(keys[f]), offset_data(offsets[f], samples),
+                       data_or_null(weights[f], length(keys[f]))});
       total += length(keys[f]);
     }
     require_batch(batch, samples, rows.shape(0), total);
@@ -332,16 +351,19 @@ class PyGroup {
     group_.forward(batch, samples, insert, rows.data(), {out.data(), out.stride(0)});
   }
 
-  void backward(Vector<const i64> rows, const Offsets& offsets, Matrix<const float> gradients,
-                u32 step, const std::vector<float>& learning_rates) {
+  void backward(Vector<const i64> rows, const Offsets& offsets, const Weights& weights,
+                Matrix<const float> gradients, u32 step,
+                const std::vector<float>& learning_rates) {
+    require(offsets.size() == weights.size(), "offsets and weights differ in length");
     const i64 samples = static_cast<i64>(gradients.shape(0));
     std::vector<GroupKeys> batch;
     i64 total = 0;
-    for (const std::optional<Vector<const i64>>& each : offsets) {
-      const i64* data = offset_data(each, samples);
+    for (std::size_t f = 0; f < offsets.size(); ++f) {
+      const i64* data = offset_data(offsets[f], samples);
       const i64 count = data == nullptr ? samples : data[samples];
       require(count >= 0, "offsets must not end below 0");
-      batch.push_back({nullptr, count, data});
+      require(data != nullptr || !weights[f], "weights without offsets");
+      batch.push_back({nullptr, count, data, data_or_null(weights[f], count)});
       total += count;
     }
     require_batch(batch, samples, rows.shape(0), total);
@@ -362,13 +384,25 @@ class PyGroup {
     return result;
   }
 
-  static std::vector<GroupFeature> native(
-      const std::vector<std::tuple<std::string, i64, int>>& features, std::size_t tables) {
+  static std::vector<GroupFeature> native(const std::vector<Feature>& features,
+                                          std::size_t tables) {
     std::vector<GroupFeature> result;
-    for (const auto& [name, table, combiner] : features) {
+    for (const auto& [name, table, combiner, max_length] : features) {
       require(table >= 0 && table < static_cast<i64>(tables), "a feature has no table");
       require(combiner >= 0 && combiner <= 2, "unknown combiner");
-      result.push_back({name, table, static_cast<Combiner>(combiner)});
+      result.push_back({name, table, static_cast<Combiner>(combiner), limit(max_length)});
+    }
+    return result;
+  }
+
+  // Copies, which live as long as the group.
+  static std::vector<std::vector<float>> native(const Weights& defaults, const nb::list& tables) {
+    require(defaults.size() == nb::len(tables), "one default for each table");
+    std::vector<std::vector<float>> result(defaults.size());
+    for (std::size_t t = 0; t < defaults.size(); ++t) {
+      const i64 dim = nb::cast<PyTable&>(tables[t]).dim();
+      const float* data = data_or_null(defaults[t], dim);
+      if (data != nullptr) result[t].assign(data, data + dim);
     }
     return result;
   }
@@ -444,7 +478,8 @@ NB_MODULE(_cpu, m) {
       .def("gather", &PyTable::gather, Release(), "rows"_a.noconvert(),
            "missing"_a.noconvert().none(), "out"_a.noconvert())
       .def("gather_pooled", &PyTable::gather_pooled, Release(), "rows"_a.noconvert(),
-           "offsets"_a.noconvert(), "combiner"_a, "weights"_a.noconvert().none(),
+           "offsets"_a.noconvert(), "combiner"_a, "max_length"_a.none(),
+           "weights"_a.noconvert().none(),
            "missing"_a.noconvert().none(), "out"_a.noconvert())
       .def("apply_gradients", &PyTable::apply_gradients, Release(), "rows"_a.noconvert(),
            "gradients"_a.noconvert(), "source"_a.noconvert().none(), "scale"_a.noconvert().none(),
@@ -452,6 +487,8 @@ NB_MODULE(_cpu, m) {
       .def("upsert", &PyTable::upsert, Release(), "keys"_a.noconvert(), "values"_a.noconvert(),
            "states"_a.noconvert().none(), "frequency"_a.noconvert().none(),
            "last_step"_a.noconvert().none())
+      .def("add", &PyTable::add, Release(), "keys"_a.noconvert(), "values"_a.noconvert(),
+           "initial"_a)
       .def("export_keys", &PyTable::export_keys, Release(), "start"_a, "stop"_a,
            "keys"_a.noconvert())
       .def("export_rows", &PyTable::export_rows, Release(), "start"_a, "stop"_a, "since"_a,
@@ -475,11 +512,13 @@ NB_MODULE(_cpu, m) {
       .def("scratch_bytes", &PyAdmission::scratch_bytes)
       .def("check", &PyAdmission::check);
   nb::class_<PyGroup>(m, "Group")
-      .def(nb::init<nb::typed<nb::list, PyTable>,
-                    std::vector<std::tuple<std::string, i64, int>>>(),
-           "tables"_a, "features"_a)
+      .def(nb::init<nb::typed<nb::list, PyTable>, const std::vector<PyGroup::Feature>&,
+                    const PyGroup::Weights&>(),
+           "tables"_a, "features"_a, "defaults"_a.noconvert())
       .def("forward", &PyGroup::forward, Release(), "keys"_a.noconvert(), "offsets"_a.noconvert(),
-           "samples"_a, "insert"_a, "rows"_a.noconvert(), "out"_a.noconvert())
+           "weights"_a.noconvert(), "samples"_a, "insert"_a, "rows"_a.noconvert(),
+           "out"_a.noconvert())
       .def("backward", &PyGroup::backward, Release(), "rows"_a.noconvert(),
-           "offsets"_a.noconvert(), "gradients"_a.noconvert(), "step"_a, "learning_rates"_a);
+           "offsets"_a.noconvert(), "weights"_a.noconvert(), "gradients"_a.noconvert(), "step"_a,
+           "learning_rates"_a);
 }

@@ -188,14 +188,14 @@ void Table::decide_admission(const i64* keys, i64 count, i64* rows) {
 }
 
 // Carry out what `prepare_insert` decided beside the insertion itself; cannot fail.
-void Table::commit_pending(const i64* keys, i64 count, const i64* rows, NewWeights weights) {
+void Table::commit_pending(const i64* keys, i64 count, const i64* rows, i64 added) {
   if (pending_.evictions > 0) {
     evict(scan(policy_.score, batch_rows_.data()), pending_.cut, pending_.evictions);
   }
   if (pending_.admission) {
     admission_->commit();
     rejected_ += pending_.refused;
-  } else if (admission_ != nullptr && weights == NewWeights::unset) {
+  } else if (admission_ != nullptr && added > 0) {  // written without asking it
     for (i64 i = 0; i < count; ++i) {
       if (rows[i] == kFirst) admission_->forget(keys[i]);
     }

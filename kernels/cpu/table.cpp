@@ -272,6 +272,8 @@ void Table::initialize_row(u32 row, i64 key, NewWeights weights) {
     initialize_weights(key, row_weights(rows, row));
   } else if (weights == NewWeights::initial) {
     initialize_halves(key, row_halves(rows, row));
+  } else if (weights == NewWeights::zeros) {
+    std::fill_n(row_weights(rows, row), layout_.weight_floats, 0.0f);
   }
   float* states = row_states(rows, row);
   for (i64 i = 0; i < layout_.state_floats; ++i) {

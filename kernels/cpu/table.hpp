@@ -1,6 +1,7 @@
 // The embedding hash table on the CPU: storage, growth and the loops around the kernels.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -112,7 +113,10 @@ struct RowScan;  // row_scan.hpp
 void check_offsets(const i64* offsets, i64 segments, i64 count);
 
 // How the weights of a new row start; `unset` where the caller writes them anyway.
-enum class NewWeights { initial, unset };
+enum class NewWeights { initial, zeros, unset };
+
+// The `max_length` of pooling that ignores no position.
+constexpr i64 kAnyLength = std::numeric_limits<i64>::max();
 
 // Every public method takes the mutex, so one runs at a time. Methods that can fail do so before
 // they change anything that a caller can see.
@@ -134,16 +138,19 @@ class Table {
   i64 erase(const i64* keys, i64 count);
 
   void lookup(const i64* keys, i64 count, bool initial, MatrixView out) const;
-  // `missing` is what row -1 gives, `dim` floats; null: zeros.
+  // `missing` is what row -1 gives, `dim` floats; null: zeros. Only the first `max_length`
+  // positions of a segment count.
   void gather(const i64* rows, i64 count, const float* missing, MatrixView out) const;
   void gather_pooled(const i64* rows, i64 count, const i64* offsets, i64 segments,
-                     Combiner combiner, const float* weights, const float* missing,
-                     MatrixView out) const;
+                     Combiner combiner, i64 max_length, const float* weights,
+                     const float* missing, MatrixView out) const;
 
   void apply_gradients(const i64* rows, i64 count, const GradientView& gradients, u32 step,
                        float learning_rate);
 
   void upsert(const RangeInput& input);
+  // Add to weights; an absent key gets a row that starts as `start` says.
+  void add(const i64* keys, i64 count, ConstMatrixView values, NewWeights start);
   i64 export_keys(i64 start, i64 stop, i64* keys) const;
   i64 export_rows(i64 start, i64 stop, u32 since, const RangeOutput& out) const;
 
@@ -178,13 +185,14 @@ class Table {
   void find_unlocked(const i64* keys, i64 count, i64* rows) const;
   void gather_unlocked(const i64* rows, i64 count, const float* missing, MatrixView out) const;
   void gather_pooled_unlocked(const i64* rows, i64 count, const i64* offsets, i64 segments,
-                              Combiner combiner, const float* weights, const float* missing,
-                              MatrixView out) const;
+                              Combiner combiner, i64 max_length, const float* weights,
+                              const float* missing, MatrixView out) const;
   void apply_unlocked(const i64* rows, i64 count, const GradientView& gradients, u32 step,
                       float learning_rate);
   i64 prepare_insert(const i64* keys, i64 count, i64* rows, bool filter);
   void find_range(const i64* keys, i64 count, i64* rows) const;
-  void find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights);
+  void find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights,
+                               bool filter);
   template <class Reader>
   void lookup_range(const Reader& reader, const i64* keys, i64 count, bool initial,
                     MatrixView out) const;
@@ -193,15 +201,17 @@ class Table {
                     MatrixView out) const;
   template <class Reader>
   void pool_range(const Reader& reader, const i64* rows, i64 count, const i64* offsets,
-                  i64 segments, Combiner combiner, const float* weights, const float* missing,
-                  MatrixView out) const;
+                  i64 segments, Combiner combiner, i64 max_length, const float* weights,
+                  const float* missing, MatrixView out) const;
+  template <class Write>
+  void write_rows(const i64* rows, i64 count, const Write& write);
   template <class Write>
   i64 export_runs(i64 start, i64 stop, u32 since, const Write& write) const;
   void check_rows(const i64* rows, i64 count) const;
   void ensure_room(i64 new_keys, i64 evicted = 0);
   void ensure_slabs(i64 row_count);
   void decide_admission(const i64* keys, i64 count, i64* rows);
-  void commit_pending(const i64* keys, i64 count, const i64* rows, NewWeights weights);
+  void commit_pending(const i64* keys, i64 count, const i64* rows, i64 added);
   void make_room(i64 new_keys, const i64* rows, i64 count);
   void reserve_removals(i64 count);
   RowScan scan(Score score, const u64* skip) const;

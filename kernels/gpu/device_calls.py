@@ -7,7 +7,7 @@ from emberline.errors import nearest
 from emberline.kernels.errors import ArrayShapeError, ArrayTypeError, ConfigError
 from emberline.kernels.gpu.device_table import DeviceTable
 from emberline.kernels.gpu.launcher import DeviceArray, Launcher
-from emberline.kernels.table_feature import COMBINERS
+from emberline.kernels.table_feature import COMBINERS, require_max_length
 
 __all__ = ["DeviceCalls"]
 
@@ -77,6 +77,7 @@ class DeviceCalls:
         offsets: Any,
         *,
         combiner: str = "sum",
+        max_length: int | None = None,
         weights: Any = None,
         default: Any = None,
     ) -> DeviceArray:
@@ -86,6 +87,7 @@ class DeviceCalls:
             rows: int64 [n]; -1 adds `default`, float32 [dim], or nothing.
             offsets: int64 [segments + 1], from 0 to n, never falling.
             combiner: "sum", "mean" or "sqrtn", as in `HashTable.gather_pooled`.
+            max_length: as there.
             weights: float32 [n]; None is all ones.
             default: see `rows`.
 
@@ -96,6 +98,7 @@ class DeviceCalls:
         """
         if combiner not in COMBINERS:
             raise ConfigError(f"unknown combiner {combiner!r}{nearest(str(combiner), COMBINERS)}")
+        require_max_length(f"table {self._table.storage.settings.name!r}", max_length)
         with self._lock:
             rows = self._vector(rows, "rows", "int64")
             offsets = self._vector(offsets, "offsets", "int64")
@@ -111,6 +114,7 @@ class DeviceCalls:
                 offsets,
                 segments,
                 COMBINERS[combiner],
+                None if max_length is None else int(max_length),
                 weights,
                 self._default(default),
                 out,

@@ -123,8 +123,13 @@ class DeviceInsertion(DevicePolicies):
             unasked=unasked,
         )
 
-    def insert(self, insertion: Insertion) -> DeviceArray:
-        """Carry out what `prepare_insert` decided; give int64 [count] rows."""
+    def insert(self, insertion: Insertion, *, initial: bool = True) -> DeviceArray:
+        """Carry out what `prepare_insert` decided; give int64 [count] rows.
+
+        Args:
+            insertion: what it gave.
+            initial: new rows have their initial weights, else zeros.
+        """
         storage, launcher = self.storage, self._launcher
         new = insertion.new
         if insertion.victims is not None:
@@ -153,7 +158,9 @@ class DeviceInsertion(DevicePolicies):
             insertion.changes,
         )
         work = new * (storage.dim + storage.state_floats)
-        launcher.launch("emberline_initialize", work, storage.view, new, free_count, row_limit)
+        launcher.launch(
+            "emberline_initialize", work, storage.view, new, free_count, row_limit, int(initial)
+        )
         reused = min(new, free_count)
         storage.free_count -= reused
         storage.row_limit += new - reused

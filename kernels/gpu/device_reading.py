@@ -8,7 +8,10 @@ from emberline.kernels.gpu.launcher import DeviceArray, Launcher
 from emberline.kernels.gpu.primitives import exclusive_sum
 from emberline.kernels.gpu.storage import BAD, NOTHING_BAD, TOTAL, VALID, DeviceStorage
 
-__all__ = ["DeviceReading", "first_bad_offset"]
+__all__ = ["ANY_LENGTH", "DeviceReading", "first_bad_offset"]
+
+
+ANY_LENGTH = 2**63 - 1  # of a segment
 
 
 class DeviceReading:
@@ -70,6 +73,7 @@ class DeviceReading:
         offsets: DeviceArray,
         segments: int,
         combiner: int,
+        max_length: int | None,
         weights: DeviceArray | None,
         missing: DeviceArray | None,
         out: DeviceArray,
@@ -83,7 +87,9 @@ class DeviceReading:
         """
         self.check_rows(rows, count)
         self.check_offsets(offsets, segments, count)
-        self.write_pooled(rows, offsets, segments, combiner, weights, missing, out, stride)
+        self.write_pooled(
+            rows, offsets, segments, combiner, max_length, weights, missing, out, stride
+        )
 
     def write_gathered(
         self,
@@ -106,6 +112,7 @@ class DeviceReading:
         offsets: DeviceArray,
         segments: int,
         combiner: int,
+        max_length: int | None,
         weights: DeviceArray | None,
         missing: DeviceArray | None,
         out: DeviceArray,
@@ -121,6 +128,7 @@ class DeviceReading:
                 offsets,
                 segments,
                 combiner,
+                ANY_LENGTH if max_length is None else max_length,
                 weights,
                 missing,
                 out,

@@ -1,5 +1,7 @@
 """The table's steps on device arrays: each a short sequence of kernels without locks."""
 
+import numpy as np
+
 from emberline.kernels.errors import RowIndexError
 from emberline.kernels.gpu.device_admission import make_admission
 from emberline.kernels.gpu.device_insertion import DeviceInsertion, check_count
@@ -79,7 +81,10 @@ class DeviceTable(DeviceInsertion):
                     f"source[{at}] is {found}, but gradients has rows 0 to {gradient_rows - 1}"
                 )
         if valid:
-            update = prepare_update(self.storage, rows, count)
+            storage = self.storage
+            update = prepare_update(
+                self._launcher, storage.counters(), rows, count, storage.row_limit
+            )
             self.update(
                 update, gradients, gradient_rows, stride, source, scale, step, learning_rate
             )
@@ -113,6 +118,48 @@ class DeviceTable(DeviceInsertion):
             float(learning_rate),
             step,
             self.storage.version,
+        )
+
+    def add(
+        self, keys: DeviceArray, count: int, values: DeviceArray, stride: int, initial: bool
+    ) -> None:
+        """Insert absent keys, whatever admission says, and add to rows in order of position.
+
+        Args:
+            keys: int64 [count].
+            count: how many.
+            values: float32, `stride` floats from row to row.
+            stride: at least dim.
+            initial: an absent key starts from its initial weights, else from zeros.
+
+        Raises:
+            TableFullError: beyond `max_rows` or out of memory, before any change.
+        """
+        storage = self.storage
+        check_count(count)
+        if count == 0:
+            return
+        launcher = self._launcher
+        try:  # all memory before the first change: equal keys are sorted by their first position
+            counters = storage.counters()
+            chosen, _ = distinct(launcher, storage.view, keys, keys, count, Part.ALL, counters)
+            first = launcher.empty(count, np.int64)
+            launcher.launch("emberline_widen", count, chosen, count, first)
+            update = prepare_update(launcher, storage.counters(), first, count, count)
+        except MemoryError as reason:
+            raise self._no_scratch(count) from reason
+        rows = self.insert(self.prepare_insert(keys, count, admit_all=True), initial=initial)
+        launcher.launch(
+            "emberline_add",
+            count * storage.dim,
+            storage.view,
+            rows,
+            update.starts,
+            update.positions,
+            update.counters,
+            values,
+            stride,
+            storage.version,
         )
 
     def upsert(

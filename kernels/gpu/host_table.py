@@ -109,6 +109,7 @@ class HostTable(HostPolicies):
         rows: Integers,
         offsets: Integers,
         combiner: int,
+        max_length: int | None,
         weights: Floats | None,
         default: Floats | None,
         out: Floats,
@@ -124,6 +125,7 @@ class HostTable(HostPolicies):
                 upload(offsets),
                 segments,
                 combiner,
+                max_length,
                 None if weights is None else upload(weights),
                 None if default is None else upload(default),
                 result,
@@ -177,6 +179,13 @@ class HostTable(HostPolicies):
                 None if last_step is None else upload(last_step),
                 0 if last_step is None else int(last_step.max(initial=0)),
             )
+
+    def add(self, keys: Integers, values: Floats, initial: bool) -> None:
+        """Insert absent keys and add to rows, in order of position."""
+        with self.lock:
+            upload = self._launcher.upload
+            matrix = upload(np.ascontiguousarray(values))
+            self.on_device.add(upload(keys), keys.shape[0], matrix, values.shape[1], initial)
 
     def export_keys(self, start: int, stop: int, keys: Integers) -> int:
         """Write the keys of [start, stop), in row order; give how many."""

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emberline.kernels.gpu.launcher import DeviceArray
+from emberline.kernels.gpu.launcher import DeviceArray, Launcher
 from emberline.kernels.gpu.primitives import exclusive_sum, sort_by_row
-from emberline.kernels.gpu.storage import DeviceStorage
 
 __all__ = ["Update", "prepare_update"]
 
@@ -30,24 +29,24 @@ class Update:
     counters: DeviceArray
 
 
-def prepare_update(storage: DeviceStorage, rows: DeviceArray, count: int) -> Update:
+def prepare_update(
+    launcher: Launcher, counters: DeviceArray, rows: DeviceArray, count: int, row_limit: int
+) -> Update:
     """Sort the positions of a batch by row.
 
     Args:
-        storage: the table's.
-        rows: int64 [count], checked.
+        launcher: of the device.
+        counters: at their start.
+        rows: int64 [count], -1 or below `row_limit`.
         count: at least 1.
+        row_limit: one past the highest row.
 
     Raises:
         MemoryError: no scratch memory; nothing changed.
     """
-    launcher = storage.launcher
-    counters = storage.counters()
-    words = sort_by_row(launcher, rows, count, storage.row_limit)
+    words = sort_by_row(launcher, rows, count, row_limit)
     flags = launcher.empty(count, np.uint32)
-    launcher.launch(
-        "emberline_segment_heads", count, words, count, storage.row_limit, flags, counters
-    )
+    launcher.launch("emberline_segment_heads", count, words, count, row_limit, flags, counters)
     rank = exclusive_sum(launcher, flags, count, counters)
     starts, positions = launcher.empty(count, np.uint32), launcher.empty(count, np.uint32)
     launcher.launch("emberline_segments", count, words, count, flags, rank, starts, positions)

@@ -161,7 +161,15 @@ class Episode:
         offsets = np.array([0, *cuts, len(rows)], np.int64)
         weights = None if self.rng.random() < 0.5 else self.floats(len(rows))
         combiner = self.choose(["sum", "mean", "sqrtn"])
-        self.both("gather_pooled", rows, offsets, combiner=combiner, weights=weights)
+        longest = self.choose([None, None, 1, 2, 7])
+        self.both(
+            "gather_pooled", rows, offsets, combiner=combiner, weights=weights, max_length=longest
+        )
+
+    def add(self) -> None:
+        keys = self.keys()
+        values = self.floats(len(keys), self.dim)
+        self.both("add", keys, values, missing=self.choose(["initial", "zeros"]))
 
     def assign(self) -> None:
         keys = self.keys()
@@ -218,7 +226,7 @@ class Episode:
 
 OPERATIONS: list[Callable[[Episode], None]] = [
     Episode.insert, Episode.insert, Episode.read, Episode.read, Episode.pool, Episode.assign,
-    Episode.erase, Episode.erase, Episode.train, Episode.train, Episode.train, Episode.misuse,
+    Episode.add, Episode.erase, Episode.erase, Episode.train, Episode.train, Episode.train, Episode.misuse,
     Episode.reload, Episode.delta, Episode.reserve, Episode.clear,
 ]  # fmt: skip
 

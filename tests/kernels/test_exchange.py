@@ -12,7 +12,9 @@ from emberline.kernels import (
     ArrayTypeError,
     ConfigError,
     Constant,
+    CountAdmission,
     HashTable,
+    TableFullError,
     TableRange,
 )
 from tests.kernels.conftest import MakeTable, Table, floats, ints
@@ -42,6 +44,65 @@ def test_assign(make_table: MakeTable) -> None:
     table.assign(ints(2), floats([6, 6]))
     assert_array_equal(table.export().states[1], floats(9, 8))
     assert_array_equal(table.lookup(ints(2)), floats([6, 6]))
+
+
+def test_add(make_table: MakeTable) -> None:
+    table = make_table(dim=2, optimizer=Adagrad(), initializer=Constant(value=0.5))
+    table.assign(ints(1), floats([1, 2]), floats([7, 8]))
+    table.add(ints(1, 2, 1), floats([10, 20], [3, 4], [100, 200]))
+    assert_array_equal(table.lookup(ints(1, 2)), floats([111, 222], [3.5, 4.5]))
+    assert_array_equal(table.export().states, floats([7, 8], [0.1, 0.1]))
+    assert_array_equal(table.export().frequency, [0, 0])
+    table.add(ints(3, 2, 3), floats([1, 1], [1, 1], [2, 2]), missing="zeros")
+    assert_array_equal(table.lookup(ints(2, 3)), floats([4.5, 5.5], [3, 3]))
+    version = table.advance_version()
+    table.add(ints(2), floats([0, 0]))
+    assert_array_equal(table.changed_since(version).updated, ints(2))
+    table.check()
+
+
+def test_add_is_the_same_for_present_and_absent_keys(make_table: MakeTable) -> None:
+    table = make_table(seed=4)
+    keys = ints(5, -6, 5)
+    table.find_or_insert(ints(5))
+    before, added = table.lookup(keys), floats([1, 2, 3], [4, 5, 6], [0, 0, 0])
+    table.add(keys, added)
+    assert_array_equal(table.lookup(keys)[:2], before[:2] + added[:2])
+
+
+def test_add_sums_in_the_order_of_positions(make_table: MakeTable) -> None:
+    table = make_table(dim=1)
+    keys = np.zeros(401, np.int64)
+    values = np.full((401, 1), 1.0, np.float32)
+    values[0] = 2**24  # from here on adding 1 changes nothing; in another order it would
+    table.add(keys, values, missing="zeros")
+    assert_array_equal(table.lookup(ints(0)), floats([2**24]))
+
+
+def test_add_to_a_full_table_changes_nothing(make_table: MakeTable) -> None:
+    table = make_table(max_rows=1, initializer=Constant(value=0.5))
+    table.add(ints(1), floats([1, 1, 1]))
+    with pytest.raises(TableFullError, match="max_rows is 1"):
+        table.add(ints(1, 2), floats([1, 1, 1], [1, 1, 1]))
+    assert_array_equal(table.lookup(ints(1)), floats([1.5, 1.5, 1.5]))
+
+
+def test_add_does_not_ask_admission(make_table: MakeTable) -> None:
+    table = make_table(admission=CountAdmission(threshold=3))
+    table.find_or_insert(ints(1, 1, 2))
+    table.add(ints(1), floats([1, 1, 1]))
+    assert_array_equal(table.find(ints(1, 2)), ints(0, -1))
+    assert_array_equal(table.export_policy_state().candidate_keys, ints(2))
+    table.check()
+
+
+def test_bad_additions() -> None:
+    table = HashTable(2)
+    with pytest.raises(ConfigError, match="missing is 'zero'; expected 'initial' or 'zeros'"):
+        table.add([1], floats([1, 1]), missing="zero")  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ArrayShapeError, match=r"values has shape \[1, 3\]; expected \[1, 2\]"):
+        table.add([1], floats([1, 1, 1]))
+    assert len(table) == 0
 
 
 def test_export_covers_the_table_in_ranges(make_table: MakeTable) -> None:

@@ -1,5 +1,7 @@
 """gather_pooled: sum, mean and sqrtn over segments."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,14 +48,34 @@ def test_weights(make_table: MakeTable) -> None:
     )
 
 
+def test_max_length_keeps_the_first_of_each_segment(make_table: MakeTable) -> None:
+    table = make_table(dim=1)
+    table.assign(ints(1, 2, 3), floats([1], [10], [100]))
+    rows, offsets = ints(0, 1, 2, 2, -1, 0, 1), ints(0, 3, 4, 4, 7)
+
+    def pooled(combiner: str, **settings: Any) -> list[float]:
+        default = floats(1000)
+        result = table.gather_pooled(rows, offsets, combiner=combiner, default=default, **settings)
+        return [float(value) for value in result[:, 0]]
+
+    assert pooled("sum", max_length=1) == [1, 100, 0, 1000]
+    assert pooled("sum", max_length=2) == [11, 100, 0, 1001]
+    assert pooled("mean", max_length=2) == [5.5, 100, 0, 500.5]
+    weights = floats(3, 1, 7, 5, 1, 3, 9)
+    assert pooled("mean", max_length=2, weights=weights) == [3.25, 100, 0, 250.75]
+    for longest in (3, 4, 2**63 - 1, np.int64(3)):
+        assert pooled("mean", max_length=longest) == pooled("mean")
+
+
 @given(
     lengths=st.lists(st.integers(0, 5), max_size=8),
     combiner=st.sampled_from(["sum", "mean", "sqrtn"]),
     weighted=st.booleans(),
+    max_length=st.none() | st.integers(1, 6),
     data=st.data(),
 )
 def test_equals_the_reference_bit_for_bit(
-    lengths: list[int], combiner: str, weighted: bool, data: st.DataObject
+    lengths: list[int], combiner: str, weighted: bool, max_length: int | None, data: st.DataObject
 ) -> None:
     count = sum(lengths)
     rows = ints(*data.draw(st.lists(st.integers(-1, 9), min_size=count, max_size=count)))
@@ -67,7 +89,11 @@ def test_equals_the_reference_bit_for_bit(
     results = []
     for table in (HashTable(5), ReferenceTable(5)):
         table.find_or_insert(np.arange(10, dtype=np.int64))
-        results.append(table.gather_pooled(rows, offsets, combiner=combiner, weights=weights))
+        results.append(
+            table.gather_pooled(
+                rows, offsets, combiner=combiner, weights=weights, max_length=max_length
+            )
+        )
     assert_array_equal(results[0], results[1])
 
 
@@ -97,3 +123,7 @@ def test_bad_rows_and_combiner() -> None:
         table.gather_pooled([], [0], combiner="avg")
     with pytest.raises(ConfigError, match="did you mean 'mean'"):
         table.gather_pooled([], [0], combiner="Mean")
+    for value in (0, -1, 2**63, 2.0, True):
+        message = rf"table 'table': max_length is {value}; expected None or an integer, at least 1"
+        with pytest.raises(ConfigError, match=message):
+            table.gather_pooled([], [0], max_length=value)  # type: ignore[arg-type]  # on purpose

@@ -117,6 +117,11 @@ class TableMachine(RuleBasedStateMachine):
         self.both("lookup", keys)
         self.both("lookup", keys, missing="zeros")
 
+    @rule(keys=keys_list, missing=st.sampled_from(["initial", "zeros"]))
+    def add(self, keys: np.ndarray, missing: str) -> None:
+        self.step += 1
+        self.both("add", keys, self.matrix(len(keys)), missing=missing)
+
     @rule(keys=keys_list)
     def assign(self, keys: np.ndarray) -> None:
         self.step += 1

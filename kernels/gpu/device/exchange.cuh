@@ -34,6 +34,53 @@ EMBERLINE_KERNEL emberline_write_rows(const DeviceView* table, const i64* rows, 
   }
 }
 
+EMBERLINE_KERNEL emberline_widen(const u32* from, i64 count, i64* to) {
+  for (i64 i = thread_number(); i < count; i += thread_count()) to[i] = from[i];
+}
+
+// A segment's values onto its row, one after the other: each sum is rounded to the row's type, as
+// if each position had been a call.
+struct AddLanes {
+  float* row;
+  TileLanes lanes;
+  const u32* positions;
+  i64 count;
+  const float* values;
+  i64 stride;
+
+  template <RowType type>
+  EMBERLINE_DEVICE void operator()() const {
+    for (i64 lane = lanes.first; lane < lanes.dim; lane += lanes.width) {
+      for (i64 i = 0; i < count; ++i) {
+        const float sum = read_weight<type>(row, lane) + values[positions[i] * stride + lane];
+        write_weight<type>(row, lane, sum, Nearest{});
+      }
+    }
+  }
+};
+
+// Segments of positions with equal keys; rows[i] is that of position i.
+EMBERLINE_KERNEL emberline_add(const DeviceView* table, const i64* rows, const u32* starts,
+                               const u32* positions, const u64* counters, const float* values,
+                               i64 values_stride, i64 version) {
+  const RowsView view = table->rows;
+  const i64 segments = static_cast<i64>(counters[kTotal]);
+  const i64 valid = static_cast<i64>(counters[kValid]);
+  const i64 dim = view.layout.dim;
+  const int shift = tile_shift(dim);
+  for (i64 i = thread_number(); i < segments << shift; i += thread_count()) {
+    const i64 segment = i >> shift;
+    const i64 first = i & ((1 << shift) - 1);
+    const i64 begin = starts[segment];
+    const i64 end = segment + 1 < segments ? static_cast<i64>(starts[segment + 1]) : valid;
+    const u32 row = static_cast<u32>(rows[positions[begin]]);
+    visit_row_type(view.layout.row_type,
+                   AddLanes{row_weights(view, row), {first, 1 << shift, dim}, positions + begin,
+                            end - begin, values, values_stride});
+    if (first == 0) row_version(view, row) = static_cast<u32>(version);
+  }
+}
+
 // flags[i]: row start + i is live and written after version `since`.
 EMBERLINE_KERNEL emberline_mark_rows(const DeviceView* table, i64 start, i64 count, i64 since,
                                      u32* flags) {

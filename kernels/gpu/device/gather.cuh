@@ -86,8 +86,9 @@ struct PoolLanes {
 };
 
 EMBERLINE_KERNEL emberline_pool(const DeviceView* table, const i64* rows, const i64* offsets,
-                                i64 segments, i64 combiner, const float* weights,
-                                const float* missing, float* out, i64 out_stride) {
+                                i64 segments, i64 combiner, i64 max_length,
+                                const float* weights, const float* missing, float* out,
+                                i64 out_stride) {
   const RowsView view = table->rows;
   const i64 dim = view.layout.dim;
   const int shift = tile_shift(dim);
@@ -95,7 +96,8 @@ EMBERLINE_KERNEL emberline_pool(const DeviceView* table, const i64* rows, const 
   for (i64 i = thread_number(); i < segments << shift; i += thread_count()) {
     const i64 segment = i >> shift;
     const i64 begin = offsets[segment];
-    const i64 end = offsets[segment + 1];
+    const i64 length = offsets[segment + 1] - begin;
+    const i64 end = begin + (length < max_length ? length : max_length);
     const float divisor = pool_divisor(how, weights, begin, end);
     visit_row_type(view.layout.row_type,
                    PoolLanes{view, rows, weights, missing, begin, end,

@@ -80,9 +80,10 @@ struct WritePair {
   }
 };
 
-// Weights and states of the new rows of rank 0 .. count - 1, whose keys are in place.
+// Weights and states of the new rows of rank 0 .. count - 1, whose keys are in place. Weights are
+// zeros unless `initial`.
 EMBERLINE_KERNEL emberline_initialize(const DeviceView* table, i64 count, i64 free_count,
-                                      i64 row_limit) {
+                                      i64 row_limit, i64 initial) {
   const RowsView rows = table->rows;
   const i64 pairs = (rows.layout.dim + 1) / 2;
   const i64 items = pairs + rows.layout.state_floats;
@@ -92,8 +93,10 @@ EMBERLINE_KERNEL emberline_initialize(const DeviceView* table, i64 count, i64 fr
     const u64 stream = initializer_stream(table->seed, row_key(rows, row));
     for (i64 item = i & ((1 << shift) - 1); item < items; item += 1 << shift) {
       if (item < pairs) {
-        float drawn[2];
-        initialize_pair(table->initializer, initializer_skip(stream, item), 0, 2, drawn);
+        float drawn[2] = {0.0f, 0.0f};
+        if (initial != 0) {
+          initialize_pair(table->initializer, initializer_skip(stream, item), 0, 2, drawn);
+        }
         visit_row_type(rows.layout.row_type,
                        WritePair{row_weights(rows, row), item, rows.layout.dim, drawn});
       } else {

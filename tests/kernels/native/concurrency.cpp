@@ -91,7 +91,7 @@ bool work(Table& table, Random& random, i64 first, u32 step) {
       table.find(keys.data(), count, rows.data());
       const i64 offsets[] = {0, count / 2, count / 2, count};
       float pooled[3 * kDim];
-      table.gather_pooled(rows.data(), count, offsets, 3, Combiner::mean, nullptr, nullptr,
+      table.gather_pooled(rows.data(), count, offsets, 3, Combiner::mean, 4, nullptr, nullptr,
                           {pooled, kDim});
       break;
     }

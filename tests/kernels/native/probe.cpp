@@ -103,7 +103,7 @@ int fuzz(int rule) {
     for (i64& key : keys) key = std::rand() % 400 - 200;
     const std::size_t floats = static_cast<std::size_t>(count * 5);
     std::vector<float> values(floats, 0.5f);
-    switch (std::rand() % 10) {
+    switch (std::rand() % 11) {
       case 0: table.erase(keys.data(), count); break;
       case 1: table.lookup(keys.data(), count, true, {values.data(), 5}); break;
       case 2: table.upsert({keys.data(), count, {values.data(), 5}, nullptr, nullptr, nullptr});
@@ -112,7 +112,7 @@ int fuzz(int rule) {
         table.find(keys.data(), count, rows.data());
         const i64 offsets[] = {0, count / 2, count};
         float pooled[2 * 5];
-        table.gather_pooled(rows.data(), count, offsets, 2, Combiner::sqrtn, nullptr, nullptr,
+        table.gather_pooled(rows.data(), count, offsets, 2, Combiner::sqrtn, 9, nullptr, nullptr,
                             {pooled, 5});
         break;
       }
@@ -125,7 +125,8 @@ int fuzz(int rule) {
         table.set_policy_state(state);
         break;
       }
-      case 7:
+      case 7: table.add(keys.data(), count, {values.data(), 5}, NewWeights::zeros); break;
+      case 8:
         try {
           table.changed_since(table.advance_version() - 1);
         } catch (const VersionError&) {
