@@ -179,7 +179,9 @@ void Group::forward(const std::vector<GroupKeys>& batch, i64 samples, bool inser
   });
   for_each_table([&](Member& member) {
     i64* own = rows + member.begin;
-    member.table->insert_new(member.keys, member.kept, member.added, own, NewWeights::initial);
+    if (insert) {
+      member.table->insert_new(member.keys, member.kept, member.added, own, NewWeights::initial);
+    }
     spread_rows(member, batch, samples, own);
     gather(member, batch, samples, rows, out);
   });

@@ -288,6 +288,21 @@ def test_defaults_are_for_keys_without_a_row_only(kind: Any) -> None:
     assert_array_equal(table.export().values, floats([-1, -1]))
 
 
+@pytest.mark.parametrize("threads", THREADS)
+def test_a_look_up_does_not_repeat_what_the_insertion_before_it_did(threads: int) -> None:
+    settings: dict[str, Any] = {"max_rows": 2, "on_full": "evict", "threads": threads}
+    table = HashTable(1, name="t", admission=CountAdmission(threshold=2), **settings)
+    group = TableGroup([table], [TableFeature(name="x", table="t")])
+    group.forward([[1, 1, 2, 2]], insert=True)
+    group.forward([[1, 3, 3, 4]], insert=True)
+    before = table.stats()
+    assert (before.evicted, before.rejected) == (1, 1)
+    _, rows = group.forward([[1, 2, 3, 4]], insert=False)
+    assert_array_equal(rows, ints(0, -1, 1, -1))
+    assert table.stats() == before
+    table.check()
+
+
 @DEVICES
 def test_weights_scale_vectors_and_gradients(kind: Any) -> None:
     table = kind(1, name="t", optimizer=SGD(learning_rate=1), initializer=Constant(value=1))
