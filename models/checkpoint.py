@@ -3,6 +3,7 @@
     model.json              config of the Keras model, steps of the tables, states of random generators
     dense.weights.h5        dense variables and the Keras optimizer's, as Keras saves them
     tables/<layer>/<table>/rows_000000.npz ...
+    tables/<layer>/<table>/policy.npz
     _manifest.json           sizes and checksums
 
 A directory without its manifest is an interrupted save and is ignored. Loading executes nothing
@@ -27,7 +28,7 @@ from emberline.models.safe_config import check_model_config
 
 __all__ = ["FORMAT_VERSION", "load_model", "save_model"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2 added policy.npz, which a program that knows 1 would leave out
 
 _CONFIG = "model.json"
 _DENSE = "dense.weights.h5"

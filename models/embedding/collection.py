@@ -1,7 +1,7 @@
 """`EmbeddingCollection`: the one Keras layer that touches hash tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -12,15 +12,18 @@ from emberline.errors import DataError, nearest
 from emberline.kernels import (
     Adagrad,
     HashTable,
+    MemoryUsage,
     Optimizer,
     TableFeature,
     TableGroup,
+    TableStats,
     optimizer_from_dict,
 )
-from emberline.kernels.table_settings import MAX_ROWS
 from emberline.models.embedding.config import FeatureConfig, TableConfig
 from emberline.models.embedding.inputs import ragged_parts
 from emberline.models.embedding.table_files import (
+    policy_arrays,
+    restore_policy_arrays,
     restore_table_arrays,
     table_arrays,
     tables_saved_apart,
@@ -47,7 +50,8 @@ class EmbeddingCollection(keras.layers.Layer):
     With `training=True` a key seen for the first time gets a row; the backward pass sums the gradients of
     equal keys and updates the table with the table's own optimizer (the model's Keras optimizer
     updates dense variables only). Only the keys of a batch move. Otherwise, and when the layer
-    is frozen, nothing is ever inserted or moved: an unknown key, like a sample without keys, gives zeros.
+    is frozen, nothing is ever inserted or moved: an unknown key gives its table's `default`. A
+    sample without keys gives zeros.
 
     The trainable scalar `anchor` connects the tables to Keras' gradients; it stays 0.
 
@@ -56,6 +60,7 @@ class EmbeddingCollection(keras.layers.Layer):
         optimizer: of every table whose config names none: one of emberline's, a Keras optimizer or
             a name (see `table_optimizer`); default `Adagrad(learning_rate=0.05)`.
         device: where the tables live: "auto", "cpu" or "gpu".
+        threads: the most threads a table works on, 1 to 256, or "auto"; no result depends on it.
 
     Raises:
         DataError: a duplicate feature name, two different tables of one name, or an optimizer
@@ -68,6 +73,7 @@ class EmbeddingCollection(keras.layers.Layer):
         *,
         optimizer: Optimizer | keras.optimizers.Optimizer | str | None = None,
         device: str = "auto",
+        threads: int | Literal["auto"] = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -76,6 +82,7 @@ class EmbeddingCollection(keras.layers.Layer):
             Adagrad(learning_rate=0.05) if optimizer is None else table_optimizer(optimizer)
         )
         self.device = device
+        self.threads = threads
         self.feature_configs = tuple(feature_configs)
         if not self.feature_configs:
             raise DataError("EmbeddingCollection needs at least one feature")
@@ -98,23 +105,23 @@ class EmbeddingCollection(keras.layers.Layer):
             width += table.dim
         self.output_width = width
         for name, table in tables.items():
-            self.tables[name] = HashTable(
-                table.dim,
-                optimizer=self.optimizer if table.optimizer is None else table.optimizer,
-                initializer=table.initializer,
-                seed=table.seed,
-                name=name,
-                device=device,
-                max_rows=MAX_ROWS if table.vocabulary_size is None else table.vocabulary_size,
-            )
+            self.tables[name] = table.make_table(self.optimizer, device=device, threads=threads)
         self._group = TableGroup(
             list(self.tables.values()),
             [
-                TableFeature(name=f.name, table=f.table.name, combiner=f.table.combiner)
+                TableFeature(
+                    name=f.name,
+                    table=f.table.name,
+                    combiner=f.table.combiner,
+                    max_length=f.max_length,
+                )
                 for f in self.feature_configs
             ],
+            defaults={n: t.default_vector for n, t in tables.items() if t.default_vector.any()},
         )
         self.steps = 0
+        self._evicts = any(table.on_full == "evict" for table in tables.values())
+        self._insertions = 0  # calls that may have evicted keys
 
     def build(self, input_shape: Any) -> None:
         """Create the anchor.
@@ -148,16 +155,15 @@ class EmbeddingCollection(keras.layers.Layer):
         for feature in self.feature_configs:
             parts.extend(ragged_parts(feature, inputs))
         if not (training and self.trainable):
-            vectors, _ = self._look_up(parts, insert=False)
-            return vectors
+            return self._look_up(parts, insert=False)[0]
 
         # TensorFlow ships no types for its decorators.
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def look_up_and_train(anchor: Any) -> Any:
-            vectors, rows = self._look_up(parts, insert=True)
+            vectors, *found = self._look_up(parts, insert=True)
 
             def gradient(upstream: Any) -> Any:
-                zero = tf.numpy_function(self._backward, [upstream, rows, *parts], tf.float32)
+                zero = tf.numpy_function(self._backward, [upstream, *found, *parts], tf.float32)
                 zero.set_shape(())
                 return zero
 
@@ -165,14 +171,16 @@ class EmbeddingCollection(keras.layers.Layer):
 
         return look_up_and_train(tf.convert_to_tensor(self.anchor))
 
-    def _look_up(self, parts: Sequence[Any], *, insert: bool) -> tuple[Any, Any]:
-        def forward(*arrays: npt.NDArray[Any]) -> tuple[Floats, Int64s]:
+    def _look_up(self, parts: Sequence[Any], *, insert: bool) -> tuple[Any, Any, Any]:
+        def forward(*arrays: npt.NDArray[Any]) -> tuple[Floats, Int64s, np.int64]:
             return self._forward(arrays, insert=insert)
 
-        vectors, rows = tf.numpy_function(forward, parts, (tf.float32, tf.int64))
+        types = (tf.float32, tf.int64, tf.int64)
+        vectors, rows, insertions = tf.numpy_function(forward, parts, types)
         vectors.set_shape((None, self.output_width))
         rows.set_shape((None,))
-        return vectors, rows
+        insertions.set_shape(())
+        return vectors, rows, insertions
 
     def split(self, vectors: Any) -> dict[str, Any]:
         """Cut the layer's output [batch, sum(dim)] into {feature: [batch, dim]}."""
@@ -180,6 +188,14 @@ class EmbeddingCollection(keras.layers.Layer):
             feature.name: vectors[:, columns]
             for feature, columns in zip(self.feature_configs, self._columns, strict=True)
         }
+
+    def stats(self) -> dict[str, TableStats]:
+        """Count, for each table by name, what it holds, refused and removed; reads the indexes."""
+        return {name: table.stats() for name, table in self.tables.items()}
+
+    def memory_usage(self) -> dict[str, MemoryUsage]:
+        """Count, for each table by name, the bytes it has reserved."""
+        return {name: table.memory_usage() for name, table in self.tables.items()}
 
     def _check_names(self, inputs: Any) -> None:
         if not isinstance(inputs, Mapping):
@@ -196,16 +212,25 @@ class EmbeddingCollection(keras.layers.Layer):
 
     def _forward(
         self, arrays: Sequence[npt.NDArray[Any]], *, insert: bool
-    ) -> tuple[Floats, Int64s]:
-        """Return the vectors [batch, width] and every key's row, as the tables' group orders them."""
+    ) -> tuple[Floats, Int64s, np.int64]:
+        """Return the vectors [batch, width] and all keys' rows as the tables' group orders them.
+
+        The third is the number of calls so far that inserted keys.
+        """
         _check_batch_size(self.feature_configs, arrays)
-        return self._group.forward(arrays[::2], _offsets(arrays), insert=insert)
+        self._insertions += insert
+        vectors, rows = self._group.forward(arrays[::2], _offsets(arrays), insert=insert)
+        return vectors, rows, np.int64(self._insertions)
 
     def _backward(
-        self, upstream: Floats, rows: Int64s, *arrays: npt.NDArray[Any]
+        self, upstream: Floats, rows: Int64s, insertions: np.int64, *arrays: npt.NDArray[Any]
     ) -> npt.NDArray[np.float32]:
         """Update each table once with all its features' gradients; return the anchor's 0."""
         self.steps += 1
+        if self._evicts and insertions != self._insertions:
+            # The layer was called again in this step: a row may be another key's by now.
+            _, found = self._group.forward(arrays[::2], _offsets(arrays), insert=False)
+            rows = np.where(rows < 0, rows, found)
         self._group.backward(rows, upstream, _offsets(arrays), step=self.steps)
         return np.zeros((), np.float32)
 
@@ -216,6 +241,7 @@ class EmbeddingCollection(keras.layers.Layer):
             "feature_configs": [feature.to_dict() for feature in self.feature_configs],
             "optimizer": self.optimizer.to_dict(),
             "device": self.device,
+            "threads": self.threads,
         }
 
     @classmethod
@@ -237,6 +263,8 @@ class EmbeddingCollection(keras.layers.Layer):
             for name, table in self.tables.items():
                 for key, array in table_arrays(table).items():
                     store[f"table:{name}:{key}"] = array
+                for key, array in policy_arrays(table).items():
+                    store[f"policy:{name}:{key}"] = array
 
     def load_own_variables(self, store: Any) -> None:
         """Restore what `save_own_variables` stored; rows the tables hold now are dropped."""
@@ -246,13 +274,18 @@ class EmbeddingCollection(keras.layers.Layer):
         if not tables_saved_apart():
             self.steps = int(np.asarray(store["steps"]))
             for name, table in self.tables.items():
-                prefix = f"table:{name}:"
-                arrays = {
-                    key.removeprefix(prefix): np.asarray(store[key])
-                    for key in names
-                    if key.startswith(prefix)
-                }
-                restore_table_arrays(table, arrays)
+                restore_table_arrays(table, _with_prefix(store, names, f"table:{name}:"))
+                policies = _with_prefix(store, names, f"policy:{name}:")
+                restore_policy_arrays(table, policies, source="the file")
+
+
+def _with_prefix(store: Any, names: Sequence[str], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    """Give what the store has under names that begin so, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): np.asarray(store[name])
+        for name in names
+        if name.startswith(prefix)
+    }
 
 
 def _offsets(arrays: Sequence[npt.NDArray[Any]]) -> list[Int64s | None]:

@@ -1,4 +1,7 @@
-"""A hash table as files: fixed ranges of rows, each a `.npz` without pickled objects."""
+"""A hash table as files: fixed ranges of rows, and what its policies know beside them.
+
+Each is a `.npz` without pickled objects.
+"""
 
 import contextlib
 import io
@@ -11,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from emberline.errors import ArtifactCorruptError
-from emberline.kernels import HashTable, TableRange
+from emberline.kernels import HashTable, PolicyState, TableRange
 
 __all__ = [
     "ROWS_PER_RANGE",
+    "policy_arrays",
     "read_table",
+    "restore_policy_arrays",
     "restore_table_arrays",
     "saving_tables_apart",
     "table_arrays",
@@ -27,6 +32,14 @@ __all__ = [
 ROWS_PER_RANGE = 262_144
 
 _FIELDS = ("keys", "values", "states", "frequency", "last_step")
+_POLICY_FIELDS = {
+    "newest_step": np.uint32,
+    "admission_step": np.uint64,
+    "candidate_keys": np.int64,
+    "candidate_counts": np.uint32,
+    "sketch_cells": np.uint8,
+}
+_POLICY_FILE = "policy.npz"
 _apart: ContextVar[bool] = ContextVar("emberline_tables_saved_apart", default=False)
 
 
@@ -63,8 +76,47 @@ def restore_table_arrays(table: HashTable, arrays: Mapping[str, npt.NDArray[np.g
     table.import_(_as_range(table.name, arrays))
 
 
+def policy_arrays(table: HashTable) -> dict[str, npt.NDArray[np.generic]]:
+    """Return what admission and expiry know beside the rows."""
+    state = table.export_policy_state()
+    return {name: np.asarray(getattr(state, name), dtype) for name, dtype in _POLICY_FIELDS.items()}
+
+
+def restore_policy_arrays(
+    table: HashTable, arrays: Mapping[str, npt.NDArray[np.generic]], *, source: str
+) -> None:
+    """Take over what `policy_arrays` gave; nothing where there is none, as in older files.
+
+    Rows come first: a candidate must not be in the table.
+
+    Args:
+        table: whose state it becomes.
+        arrays: name -> array.
+        source: where they are from, for messages.
+
+    Raises:
+        ArtifactCorruptError: an array is missing, or the state is not one of the table's rules.
+    """
+    if not arrays:
+        return
+    try:
+        table.import_policy_state(
+            PolicyState(
+                newest_step=int(arrays["newest_step"].item()),
+                admission_step=int(arrays["admission_step"].item()),
+                candidate_keys=np.asarray(arrays["candidate_keys"], np.int64),
+                candidate_counts=np.asarray(arrays["candidate_counts"], np.uint32),
+                sketch_cells=np.asarray(arrays["sketch_cells"], np.uint8),
+            )
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise ArtifactCorruptError(
+            f"{source} does not hold the policies' state of table {table.name!r}: {error}"
+        ) from error
+
+
 def write_table(table: HashTable, directory: Path) -> int:
-    """Write every row into `directory`, one file for each `ROWS_PER_RANGE` row numbers.
+    """Write all into `directory`: one file for each `ROWS_PER_RANGE` row numbers, and the policies'.
 
     Returns:
         The number of rows written.
@@ -76,25 +128,38 @@ def write_table(table: HashTable, directory: Path) -> int:
         written += arrays["keys"].size
         with (directory / f"rows_{index:06d}.npz").open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
+    with (directory / _POLICY_FILE).open("wb") as file:
+        np.savez(file, allow_pickle=False, **policy_arrays(table))
     return written
 
 
 def read_table(table: HashTable, directory: Path) -> None:
-    """Replace the table's rows by those that `write_table` wrote.
+    """Make the table hold exactly what `write_table` wrote.
 
     Raises:
-        ArtifactCorruptError: a file cannot be read, or the rows do not fit the table.
+        ArtifactCorruptError: a file cannot be read, or does not fit the table.
     """
     table.clear()
     for file in sorted(directory.glob("rows_*.npz")):
         try:
-            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-                part = _as_range(str(file), {name: arrays[name] for name in arrays.files})
-            table.import_(part)
+            table.import_(_as_range(str(file), _arrays(file)))
         except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
             raise ArtifactCorruptError(
                 f"{file} does not hold rows of table {table.name!r}: {error}"
             ) from error
+    policies = directory / _POLICY_FILE
+    if not policies.exists():
+        return  # format version 1 had none
+    try:
+        arrays = _arrays(policies)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ArtifactCorruptError(f"{policies} cannot be read: {error}") from error
+    restore_policy_arrays(table, arrays, source=str(policies))
+
+
+def _arrays(file: Path) -> dict[str, npt.NDArray[np.generic]]:
+    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _as_range(source: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> TableRange:

@@ -1,5 +1,6 @@
 """`EmbeddingCollection`: shapes, gradients, sharing, modes, inputs, errors."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from emberline.errors import DataError
-from emberline.kernels import SGD, Adagrad, Constant, Uniform
+from emberline.kernels import SGD, Adagrad, ConfigError, Constant, CountAdmission, Uniform
 from emberline.models import EmbeddingCollection, FeatureConfig, TableConfig
 
 ONE = Constant(value=1.0)
@@ -199,6 +200,17 @@ def test_configs_are_checked() -> None:
         feature("u", 0)
     with pytest.raises(DataError, match="it names files"):
         feature("u", table="../u")
+    for default in ([1, 2, 3], float("nan"), 1e39, [[1, 2]]):
+        with pytest.raises(
+            DataError, match=r"table 'u': default is .*expected a finite number or 2"
+        ):
+            TableConfig(name="u", dim=2, default=default)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ConfigError, match="unknown on_full 'evicts'; did you mean 'evict'"):
+        TableConfig(name="u", dim=2, on_full="evicts")  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ConfigError, match="unknown eviction_policy 'lru'"):
+        TableConfig(name="u", dim=2, eviction_policy="lru")  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ConfigError, match="feature 'u': max_length is 0"):
+        feature("u", max_length=0)
     with pytest.raises(DataError, match="no field 'dimm'; did you mean 'dim'"):
         TableConfig.from_dict({"name": "t", "dimm": 3})
 
@@ -208,3 +220,89 @@ def test_config_round_trip() -> None:
     again = EmbeddingCollection.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     assert again.feature_configs == layer.feature_configs
+
+
+def test_config_of_policies_round_trip() -> None:
+    table = TableConfig(
+        name="t",
+        dim=2,
+        vocabulary_size=50,
+        on_full="evict",
+        eviction_policy="recency",
+        admission=CountAdmission(threshold=3),
+        default=[0.5, 1],
+    )
+    configs = [FeatureConfig(name="u", table=table, max_length=4)]
+    layer = EmbeddingCollection(configs, name="e", threads=1)
+    config = json.loads(json.dumps(layer.get_config()))
+    again = EmbeddingCollection.from_config(config)
+    assert again.feature_configs == layer.feature_configs
+    assert again.get_config() == layer.get_config()
+    assert again.tables["t"].config() == layer.tables["t"].config()
+    assert again.tables["t"].config()["max_rows"] == 50
+    assert again.tables["t"].threads == 1
+
+
+def test_configs_written_before_there_were_policies_are_read() -> None:
+    config = EmbeddingCollection([feature("u")], name="e").get_config()
+    del config["threads"]
+    del config["feature_configs"][0]["max_length"]
+    for name in ("on_full", "eviction_policy", "admission", "default"):
+        del config["feature_configs"][0]["table"][name]
+    again = EmbeddingCollection.from_config(config)
+    assert again.feature_configs == (feature("u"),)
+
+
+def test_keys_without_a_vector_give_the_default() -> None:
+    table = TableConfig(
+        name="t",
+        dim=2,
+        combiner="sum",
+        initializer=ONE,
+        optimizer=SGD(learning_rate=1.0),
+        admission=CountAdmission(threshold=2),
+        default=(8, 9),
+    )
+    layer = EmbeddingCollection([FeatureConfig(name="u", table=table)])
+    inputs = {"u": tf.ragged.constant([[5, 5], [6], []], dtype=tf.int64)}
+    out = step(layer, inputs, [[1, 1]] * 3)
+    assert out.numpy().tolist() == [[2, 2], [8, 9], [0, 0]]
+    assert row(layer, "t", 5) == [-1, -1]
+    assert layer(inputs).numpy().tolist() == [[-2, -2], [8, 9], [0, 0]]
+    assert layer.tables["t"].keys().tolist() == [5]
+    assert layer.stats()["t"].candidates == 1
+
+
+def test_keys_beyond_max_length_are_as_if_not_there() -> None:
+    layer = EmbeddingCollection([feature("u", combiner="mean", mask_value=0, max_length=2)])
+    out = step(layer, {"u": np.array([[0, 5, 6, 7], [8, 0, 0, 0]])}, [[1, 1]] * 2)
+    assert out.numpy().tolist() == [[1, 1], [1, 1]]
+    assert layer.tables["u"].keys().tolist() == [5, 6, 8]
+    assert row(layer, "u", 6) == [0.5, 0.5]
+
+
+def test_a_layer_called_twice_trains_no_key_that_took_an_evicted_ones_row() -> None:
+    table = TableConfig(
+        name="t",
+        dim=1,
+        initializer=ONE,
+        optimizer=SGD(learning_rate=1.0),
+        vocabulary_size=2,
+        on_full="evict",
+    )
+    layer = EmbeddingCollection([FeatureConfig(name="u", table=table)])
+    with tf.GradientTape() as tape:
+        first = layer({"u": np.array([1, 2])}, training=True)
+        second = layer({"u": np.array([3, 1])}, training=True)
+        loss = 100 * tf.reduce_sum(first) + tf.reduce_sum(second)
+    tape.gradient(loss, layer.trainable_variables)
+    assert sorted(layer.tables["t"].keys().tolist()) == [1, 3]
+    assert [row(layer, "t", key) for key in (1, 3)] == [[1 - 100 - 1], [0]]
+
+
+def test_stats_and_memory_by_table() -> None:
+    layer = EmbeddingCollection([feature("u"), feature("m", 3)])
+    layer({"u": np.array([1, 2, 1]), "m": np.array([1, 1, 1])}, training=True)
+    assert {name: stats.size for name, stats in layer.stats().items()} == {"u": 2, "m": 1}
+    memory = layer.memory_usage()
+    assert memory["m"].rows == layer.tables["m"].memory_usage().rows > 0
