@@ -1,7 +1,7 @@
 """Keras layers and models over hash tables, their saving and loading.
 
-What needs TensorFlow loads on first use, because importing it takes seconds; the tables' optimizers
-and initializers come from `emberline.kernels`.
+What needs TensorFlow loads on first use, because importing it takes seconds; the tables' optimizers,
+initializers and rules of admission come from `emberline.kernels`.
 """
 
 import importlib
@@ -13,14 +13,20 @@ from emberline.kernels import (
     Adam,
     AdamW,
     Constant,
+    CountAdmission,
     Ftrl,
     Normal,
+    ProbabilisticAdmission,
     RMSprop,
     RowwiseAdagrad,
+    SketchAdmission,
     Uniform,
 )
 
 if TYPE_CHECKING:
+    from emberline.models.callbacks.decay_frequency import DecayFrequency as DecayFrequency
+    from emberline.models.callbacks.expire_keys import ExpireKeys as ExpireKeys
+    from emberline.models.callbacks.restrict_tables import RestrictTables as RestrictTables
     from emberline.models.checkpoint import load_model as load_model
     from emberline.models.checkpoint import save_model as save_model
     from emberline.models.embedding.collection import EmbeddingCollection as EmbeddingCollection
@@ -30,9 +36,12 @@ if TYPE_CHECKING:
     from emberline.models.zoo.ranking import ranking_model as ranking_model
 
 _HOME = {
+    "DecayFrequency": "emberline.models.callbacks.decay_frequency",
     "EmbeddingCollection": "emberline.models.embedding.collection",
+    "ExpireKeys": "emberline.models.callbacks.expire_keys",
     "FeatureConfig": "emberline.models.embedding.config",
     "RankingConfig": "emberline.models.zoo.ranking",
+    "RestrictTables": "emberline.models.callbacks.restrict_tables",
     "TableConfig": "emberline.models.embedding.config",
     "load_model": "emberline.models.checkpoint",
     "ranking_model": "emberline.models.zoo.ranking",
@@ -45,13 +54,19 @@ __all__ = [
     "Adam",
     "AdamW",
     "Constant",
+    "CountAdmission",
+    "DecayFrequency",
     "EmbeddingCollection",
+    "ExpireKeys",
     "FeatureConfig",
     "Ftrl",
     "Normal",
+    "ProbabilisticAdmission",
     "RMSprop",
     "RankingConfig",
+    "RestrictTables",
     "RowwiseAdagrad",
+    "SketchAdmission",
     "TableConfig",
     "Uniform",
     "load_model",

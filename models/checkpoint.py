@@ -13,7 +13,7 @@ that the files contain (see `safe_config`).
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from emberline.artifacts import open_directory, write_directory
 from emberline.errors import ArtifactCorruptError, DataError
-from emberline.models.embedding.collection import EmbeddingCollection
+from emberline.models.embedding.collection import embedding_collections
 from emberline.models.embedding.table_files import read_table, saving_tables_apart, write_table
 from emberline.models.safe_config import check_model_config
 
@@ -61,7 +61,7 @@ def save_model(
         raise DataError(f"model {model.name!r} cannot be saved: {error}") from error
     steps = {}
     with write_directory(path, kind="model", version=FORMAT_VERSION, info=info) as staging:
-        for layer in _collections(model):
+        for layer in embedding_collections(model):
             steps[layer.name] = layer.steps
             for name, table in layer.tables.items():
                 write_table(table, staging.path / "tables" / layer.name / name)
@@ -106,19 +106,13 @@ def load_model(
         model.load_weights(directory / _DENSE)
     for state, numbers in zip(_seed_states(model), seeds, strict=True):
         state.assign(np.array(numbers, np.uint32))
-    for layer in _collections(model):
+    for layer in embedding_collections(model):
         if layer.name not in steps:
             raise ArtifactCorruptError(f"{directory / _CONFIG}: no steps of layer {layer.name!r}")
         layer.steps = steps[layer.name]
         for name, table in layer.tables.items():
             read_table(table, directory / "tables" / layer.name / name)
     return model
-
-
-def _collections(model: keras.Model) -> Iterator[EmbeddingCollection]:
-    for layer in model._flatten_layers():
-        if isinstance(layer, EmbeddingCollection):
-            yield layer
 
 
 def _seed_states(model: keras.Model) -> list[keras.Variable]:

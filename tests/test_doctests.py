@@ -8,9 +8,10 @@ import pytest
 
 import emberline
 
-# These import TensorFlow, which takes seconds; none has an example.
+# These import TensorFlow, which takes seconds; tests/models/test_examples.py has their examples.
 HEAVY = (
     "emberline.dataloaders.keras",
+    "emberline.models.callbacks.",
     "emberline.models.checkpoint",
     "emberline.models.embedding.",
     "emberline.models.safe_config",

@@ -1,6 +1,6 @@
 """`EmbeddingCollection`: the one Keras layer that touches hash tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -30,7 +30,7 @@ from emberline.models.embedding.table_files import (
 )
 from emberline.models.embedding.table_optimizer import table_optimizer
 
-__all__ = ["EmbeddingCollection"]
+__all__ = ["EmbeddingCollection", "embedding_collections"]
 
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -277,6 +277,13 @@ class EmbeddingCollection(keras.layers.Layer):
                 restore_table_arrays(table, _with_prefix(store, names, f"table:{name}:"))
                 policies = _with_prefix(store, names, f"policy:{name}:")
                 restore_policy_arrays(table, policies, source="the file")
+
+
+def embedding_collections(model: keras.Model) -> Iterator[EmbeddingCollection]:
+    """Give the layers of a model that have tables, nested ones too."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, EmbeddingCollection):
+            yield layer
 
 
 def _with_prefix(store: Any, names: Sequence[str], prefix: str) -> dict[str, npt.NDArray[Any]]:

@@ -159,7 +159,8 @@ class TableConfig:
             "on_full": self.on_full,
             "eviction_policy": self.eviction_policy,
             "admission": None if self.admission is None else self.admission.to_dict(),
-            "default": self.default,
+            # A list, as Keras writes a tuple into its configs as an object of its own.
+            "default": self.default if isinstance(self.default, float) else list(self.default),
         }
 
     @classmethod

@@ -5,12 +5,18 @@ import importlib
 
 import pytest
 
-MODULES = ["config", "table_optimizer"]
+MODULES = [
+    "callbacks.decay_frequency",
+    "callbacks.expire_keys",
+    "callbacks.restrict_tables",
+    "embedding.config",
+    "embedding.table_optimizer",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name: str) -> None:
-    module = importlib.import_module(f"emberline.models.embedding.{name}")
+    module = importlib.import_module(f"emberline.models.{name}")
     result = doctest.testmod(module)
     assert result.failed == 0
     assert result.attempted > 0
