@@ -43,7 +43,8 @@ class EmbeddingCollection(keras.layers.Layer):
     Call it with a dict of inputs; per feature either
       * `<name>`: int64 [batch] or [batch, 1] (one key per sample), [batch, k] (k keys, those equal
         to the feature's `mask_value` left out) or a `tf.RaggedTensor` [batch, None];
-      * `<name>__values` int64 [n] and `<name>__offsets` int64 [batch + 1], from 0.
+      * `<name>__values` int64 [n] and `<name>__offsets` int64 [batch + 1], from 0;
+    and for a `weighted` feature `<name>__weights`, floats in the form of its keys.
     The result is float32 [batch, sum of the features' table dims], in the order of the features;
     `split` cuts it into one tensor per feature.
 
@@ -76,7 +77,7 @@ class EmbeddingCollection(keras.layers.Layer):
         threads: int | Literal["auto"] = "auto",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # weights of keys stay float32
         self.supports_jit = False  # the tables are outside of XLA's reach
         self.optimizer = (
             Adagrad(learning_rate=0.05) if optimizer is None else table_optimizer(optimizer)
@@ -151,9 +152,12 @@ class EmbeddingCollection(keras.layers.Layer):
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
         """Look every feature up; see the class for shapes."""
         self._check_names(inputs)
-        parts = []
+        parts, weights = [], []
         for feature in self.feature_configs:
-            parts.extend(ragged_parts(feature, inputs))
+            keys, offsets, *own = ragged_parts(feature, inputs)
+            parts += [keys, offsets]
+            weights += own
+        parts += weights
         if not (training and self.trainable):
             return self._look_up(parts, insert=False)[0]
 
@@ -209,6 +213,12 @@ class EmbeddingCollection(keras.layers.Layer):
                     f"feature {feature.name!r} is not among the inputs (neither {feature.name!r} "
                     f"nor {ragged[0]!r} with {ragged[1]!r}){nearest(feature.name, inputs)}"
                 )
+            weights = f"{feature.name}__weights"
+            if feature.weighted and weights not in inputs:
+                raise DataError(
+                    f"feature {feature.name!r} is weighted, but {weights!r} is not among the inputs"
+                    f"{nearest(weights, inputs)}"
+                )
 
     def _forward(
         self, arrays: Sequence[npt.NDArray[Any]], *, insert: bool
@@ -217,22 +227,37 @@ class EmbeddingCollection(keras.layers.Layer):
 
         The third is the number of calls so far that inserted keys.
         """
-        _check_batch_size(self.feature_configs, arrays)
+        keys, offsets, weights = self._batch(arrays)
+        _check_batch_size(self.feature_configs, keys, offsets)
         self._insertions += insert
-        vectors, rows = self._group.forward(arrays[::2], _offsets(arrays), insert=insert)
+        vectors, rows = self._group.forward(keys, offsets, weights=weights, insert=insert)
         return vectors, rows, np.int64(self._insertions)
 
     def _backward(
         self, upstream: Floats, rows: Int64s, insertions: np.int64, *arrays: npt.NDArray[Any]
     ) -> npt.NDArray[np.float32]:
         """Update each table once with all its features' gradients; return the anchor's 0."""
+        keys, offsets, weights = self._batch(arrays)
         self.steps += 1
         if self._evicts and insertions != self._insertions:
             # The layer was called again in this step: a row may be another key's by now.
-            _, found = self._group.forward(arrays[::2], _offsets(arrays), insert=False)
+            _, found = self._group.forward(keys, offsets, insert=False)
             rows = np.where(rows < 0, rows, found)
-        self._group.backward(rows, upstream, _offsets(arrays), step=self.steps)
+        self._group.backward(rows, upstream, offsets, weights=weights, step=self.steps)
         return np.zeros((), np.float32)
+
+    def _batch(
+        self, arrays: Sequence[npt.NDArray[Any]]
+    ) -> tuple[Sequence[Int64s], list[Int64s | None], list[Floats | None]]:
+        """Give keys, offsets and weights by feature, from what `call` strung together.
+
+        Offsets are None where `ragged_parts` gave none: one key per sample.
+        """
+        count = 2 * len(self.feature_configs)
+        offsets = [each if each.size else None for each in arrays[1:count:2]]
+        given = iter(arrays[count:])
+        weights = [next(given) if f.weighted else None for f in self.feature_configs]
+        return arrays[:count:2], offsets, weights
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs (not the tables' rows)."""
@@ -295,17 +320,12 @@ def _with_prefix(store: Any, names: Sequence[str], prefix: str) -> dict[str, npt
     }
 
 
-def _offsets(arrays: Sequence[npt.NDArray[Any]]) -> list[Int64s | None]:
-    """Give each feature's offsets; None where `ragged_parts` gave none: one key per sample."""
-    return [offsets if offsets.size else None for offsets in arrays[1::2]]
-
-
 def _check_batch_size(
-    features: Sequence[FeatureConfig], arrays: Sequence[npt.NDArray[Any]]
+    features: Sequence[FeatureConfig], keys: Sequence[Int64s], offsets: Sequence[Int64s | None]
 ) -> None:
     sizes = [
-        values.size if offsets is None else offsets.size - 1
-        for values, offsets in zip(arrays[::2], _offsets(arrays), strict=True)
+        each.size if part is None else part.size - 1
+        for each, part in zip(keys, offsets, strict=True)
     ]
     for feature, size in zip(features, sizes, strict=True):
         if size != sizes[0]:

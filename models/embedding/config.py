@@ -187,12 +187,17 @@ class FeatureConfig:
             entry is a key.
         max_length: only the first so many keys of a sample count, after masking; the others are
             ignored, as if they were not there. None is all.
+        weighted: the input `<name>__weights` has a factor for each key, in the form that the keys
+            have; vectors and their gradients are multiplied by it, and the combiner "mean"
+            divides by the sum of factors, "sqrtn" by the root of the sum of their squares. The
+            factors themselves get no gradient.
     """
 
     name: str
     table: TableConfig
     mask_value: int | None = None
     max_length: int | None = None
+    weighted: bool = False
 
     def __post_init__(self) -> None:
         require_max_length(f"feature {self.name!r}", self.max_length)
@@ -204,6 +209,7 @@ class FeatureConfig:
             "table": self.table.to_dict(),
             "mask_value": self.mask_value,
             "max_length": self.max_length,
+            "weighted": self.weighted,
         }
 
     @classmethod

@@ -56,6 +56,9 @@ def ranking_model(
                 inputs[part] = keras.Input((), dtype="int64", name=part)
         else:
             inputs[feature.name] = keras.Input((), dtype="int64", name=feature.name)
+        if feature.weighted:
+            name = f"{feature.name}__weights"
+            inputs[name] = keras.Input((), dtype="float32", name=name)
     hidden = EmbeddingCollection(feature_configs, name="embeddings")(inputs)
     for index, units in enumerate(config.hidden):
         hidden = keras.layers.Dense(units, activation="relu", name=f"hidden_{index}")(hidden)

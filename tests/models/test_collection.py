@@ -232,7 +232,7 @@ def test_config_of_policies_round_trip() -> None:
         admission=CountAdmission(threshold=3),
         default=[0.5, 1],
     )
-    configs = [FeatureConfig(name="u", table=table, max_length=4)]
+    configs = [FeatureConfig(name="u", table=table, max_length=4, weighted=True)]
     layer = EmbeddingCollection(configs, name="e", threads=1)
     config = json.loads(json.dumps(layer.get_config()))
     again = EmbeddingCollection.from_config(config)
@@ -246,7 +246,8 @@ def test_config_of_policies_round_trip() -> None:
 def test_configs_written_before_there_were_policies_are_read() -> None:
     config = EmbeddingCollection([feature("u")], name="e").get_config()
     del config["threads"]
-    del config["feature_configs"][0]["max_length"]
+    for name in ("max_length", "weighted"):
+        del config["feature_configs"][0][name]
     for name in ("on_full", "eviction_policy", "admission", "default"):
         del config["feature_configs"][0]["table"][name]
     again = EmbeddingCollection.from_config(config)
@@ -306,3 +307,64 @@ def test_stats_and_memory_by_table() -> None:
     assert {name: stats.size for name, stats in layer.stats().items()} == {"u": 2, "m": 1}
     memory = layer.memory_usage()
     assert memory["m"].rows == layer.tables["m"].memory_usage().rows > 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "weights"),
+    [
+        (
+            {"u__values": np.array([1, 2, 3]), "u__offsets": np.array([0, 2, 2, 3])},
+            np.array([3, 1, 2], np.float32),
+        ),
+        (
+            {"u": tf.ragged.constant([[1, 2], [], [3]], dtype=tf.int64)},
+            tf.ragged.constant([[3, 1], [], [2]], dtype=tf.float64),
+        ),
+        ({"u": np.array([[1, 2], [0, 0], [0, 3]])}, np.array([[3, 1], [7, 7], [7, 2]])),
+    ],
+    ids=["values", "ragged", "masked"],
+)
+@pytest.mark.parametrize(
+    ("combiner", "divisors"), [("sum", [1, 1]), ("mean", [4, 2]), ("sqrtn", [10**0.5, 2])]
+)
+def test_weights_of_keys(
+    keys: dict[str, Any], weights: Any, combiner: str, divisors: list[float]
+) -> None:
+    layer = EmbeddingCollection(
+        [feature("v", 1), feature("u", 1, combiner=combiner, mask_value=0, weighted=True)]
+    )
+    layer.tables["u"].assign(np.array([1, 2, 3]), np.array([[1], [10], [100]], np.float32))
+    inputs = {**keys, "u__weights": weights, "v": np.array([8, 8, 8])}
+    out = step(layer, inputs, [[0, 1], [0, 5], [0, 1]])
+    first, last = divisors
+    np.testing.assert_allclose(out[:, 1], [13 / first, 0, 200 / last], rtol=1e-6)
+    moved = [row(layer, "u", key)[0] for key in (1, 2, 3)]
+    np.testing.assert_allclose(moved, [1 - 3 / first, 10 - 1 / first, 100 - 2 / last], rtol=1e-6)
+
+
+def test_a_single_key_with_a_weight() -> None:
+    layer = EmbeddingCollection([feature("u", 1, combiner="sum", weighted=True)])
+    for keys in (np.array([5, 6]), np.array([[5], [6]])):
+        weights = np.array([2.0, 0.5], np.float32).reshape(keys.shape)
+        out = layer({"u": keys, "u__weights": weights}, training=True)
+        assert out.numpy().tolist() == [[2], [0.5]]
+
+
+def test_weights_keep_their_precision_under_bfloat16() -> None:
+    layer = EmbeddingCollection(
+        [feature("u", 1, combiner="sum", weighted=True)], dtype="mixed_bfloat16"
+    )
+    weight = np.float32(1 + 2**-20)
+    out = layer({"u": np.array([5]), "u__weights": np.array([weight])}, training=True)
+    assert out.numpy().tolist() == [[weight]]
+
+
+def test_bad_weights_are_refused_by_name() -> None:
+    layer = EmbeddingCollection([feature("u", weighted=True)])
+    with pytest.raises(
+        DataError, match="'u' is weighted, but 'u__weights' is not among the inputs"
+    ):
+        layer({"u": np.array([1])})
+    message = r"'u': its weights have shape \(1,\) and its keys \(2,\)"
+    with pytest.raises(DataError, match=message):
+        layer({"u": np.array([1, 2]), "u__weights": np.ones(1)})

@@ -137,7 +137,7 @@ def test_models_saved_before_there_were_policies_are_loaded(tmp_path: Path) -> N
         layer = next(x for x in saved["keras"]["config"]["layers"] if x["name"] == "embeddings")
         del layer["config"]["threads"]
         feature = layer["config"]["feature_configs"][0]
-        del feature["max_length"]
+        del feature["max_length"], feature["weighted"]
         for name in ("on_full", "eviction_policy", "admission", "default"):
             del feature["table"][name]
         (path / "model.json").write_text(json.dumps(saved))

@@ -131,6 +131,23 @@ def test_a_loaded_model_scores_and_trains_on_as_if_never_saved(
     assert np.array_equal(again.predict(data, verbose=0), built.predict(data, verbose=0))
 
 
+def test_weights_of_keys_in_a_model(tmp_path: Path) -> None:
+    table = TableConfig(name="genres", dim=2, combiner="sum")
+    features = [FeatureConfig(name="genres", table=table, weighted=True)]
+    built = ranking_model(features, ragged=["genres"], config=RankingConfig(hidden=()))
+    built.compile("adam", "binary_crossentropy")
+    ones = {"genres__values": np.array([1, 2, 1]), "genres__offsets": np.array([0, 2, 3])}
+    built.train_on_batch({**ones, "genres__weights": np.ones(3)}, np.array([0, 1]))
+    save_model(built, tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    first, other = (
+        again.predict_on_batch({**ones, "genres__weights": np.array(weights)})
+        for weights in ([1, 1, 1], [1, 1, -1])
+    )
+    assert first[0] == other[0]
+    assert first[1] != other[1]
+
+
 @pytest.mark.filterwarnings("ignore:Skipping nested container at '_operations_by_depth")
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
 def test_keras_own_files_hold_the_tables_too(tmp_path: Path, suffix: str) -> None:
