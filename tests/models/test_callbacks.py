@@ -124,16 +124,17 @@ def test_steps_of_one_execution_count_each() -> None:
 
 
 def test_interrupted_training_goes_on_in_the_same_rhythm(tmp_path: Path) -> None:
-    straight, users = model(), [1, 2, 3, 4, 5]
-    fit(straight, [RestrictTables(2, every=4)], users + users)
+    straight, users, sizes, parts = model(), [1, 2, 3, 4, 5], Sizes(), Sizes()
+    fit(straight, [RestrictTables(2, every=4), sizes], users + users)
     first = model()
-    fit(first, [RestrictTables(2, every=4)], users)
+    fit(first, [RestrictTables(2, every=4), parts], users)
     save_model(first, tmp_path / "m")
     second = load_model(tmp_path / "m")
-    fit(second, [RestrictTables(2, every=4)], users)
+    fit(second, [RestrictTables(2, every=4), parts], users)
+    assert parts.sizes == sizes.sizes == [1, 2, 3, 2, 3, 3, 3, 2, 3, 4]
     assert keys(second) == keys(straight)
-    lookup = np.array(keys(straight))
-    assert table(second).lookup(lookup).tolist() == table(straight).lookup(lookup).tolist()
+    found = np.array(keys(straight))
+    assert table(second).lookup(found).tolist() == table(straight).lookup(found).tolist()
 
 
 def test_expire_removes_what_was_not_trained_for_long() -> None:
