@@ -359,6 +359,13 @@ class HashTable(TablePolicies):
         Raises:
             RowIndexError: a row that no live key has, naming its position.
             ArrayShapeError: offsets that are no partition of rows, naming the index.
+
+        >>> from emberline.kernels import HashTable
+        >>> table = HashTable(1)
+        >>> table.assign([1, 2, 3], np.array([[1], [10], [100]], np.float32))
+        >>> table.gather_pooled(table.find([1, 2, 3, 3]), [0, 3, 4], combiner="mean", max_length=2)
+        array([[  5.5],
+               [100. ]], dtype=float32)
         """
         if combiner not in COMBINERS:
             raise ConfigError(f"unknown combiner {combiner!r}{nearest(str(combiner), COMBINERS)}")

@@ -66,6 +66,18 @@ class EmbeddingCollection(keras.layers.Layer):
     Raises:
         DataError: a duplicate feature name, two different tables of one name, or an optimizer
             that a table cannot have.
+
+    >>> from emberline.kernels import Constant, CountAdmission
+    >>> rule, start = CountAdmission(threshold=2), Constant(value=1.0)
+    >>> item = TableConfig(name="item", dim=2, admission=rule, default=0.5, initializer=start)
+    >>> layer = EmbeddingCollection([FeatureConfig(name="seen", table=item)])
+    >>> layer({"seen": np.array([7, 8, 7])}, training=True).numpy()
+    array([[1. , 1. ],
+           [0.5, 0.5],
+           [1. , 1. ]], dtype=float32)
+    >>> stats = layer.stats()["item"]
+    >>> stats.size, stats.candidates
+    (1, 1)
     """
 
     def __init__(

@@ -9,6 +9,7 @@ MODULES = [
     "callbacks.decay_frequency",
     "callbacks.expire_keys",
     "callbacks.restrict_tables",
+    "embedding.collection",
     "embedding.config",
     "embedding.table_optimizer",
 ]
