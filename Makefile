@@ -14,7 +14,7 @@ SECONDS ?= 120
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types fuzz lock peers clean clean-all
+.PHONY: help demo test lint types fuzz mutate lock peers clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -113,6 +113,8 @@ bench-%: benchmarks/%.py $(VENV)/emberline.stamp ## run benchmarks/<name>.py in 
 fuzz: $(VENV)/emberline.stamp ## random operations on the table against a dict (SECONDS=120)
 	@$(BIN)/python -m tests.kernels.fuzz --seconds $(SECONDS)
 
+mutate: $(VENV)/emberline.stamp ## plant bugs in copies of the table: its tests must catch each
+	@$(BIN)/python -m tests.mutations
 
 # --- maintenance ----------------------------------------------------------------------------------
 

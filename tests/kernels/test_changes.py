@@ -60,6 +60,16 @@ def test_a_key_that_comes_back_was_updated(make_table: MakeTable) -> None:
     assert changes(table, later) == ([], [50])
 
 
+def test_rows_that_shrink_moved_keep_their_version(make_table: MakeTable) -> None:
+    table = make_table()
+    table.find_or_insert(ints(1, 2, 3, 4))
+    base = table.advance_version()
+    table.find_or_insert(ints(5))
+    table.erase(ints(1, 2))
+    table.shrink()  # 4 and 5 move into the rows of 1 and 2
+    assert changes(table, base) == ([5], [1, 2])
+
+
 def test_a_log_that_is_too_short_says_so(make_table: MakeTable) -> None:
     table = make_table(eviction_log=3, name="item")
     table.find_or_insert(np.arange(10, dtype=np.int64))

@@ -89,6 +89,15 @@ def test_restrict_equals_a_sort(spread: int, policy: Any) -> None:
         table.check()
 
 
+@pytest.mark.parametrize("spread", [2047, 2048, 2049, 4096, 2**30, 2**32 - 1])
+def test_restrict_cuts_among_the_highest_score(make_table: MakeTable, spread: int) -> None:
+    """Scores `spread` apart, around the 2,048 buckets of a pass: the cut lies in the last one."""
+    table = make_table()
+    fill(table, range(5), [0, spread, spread, spread, 0])
+    assert table.restrict(2) == 3
+    assert_array_equal(table.keys(), ints(1, 2))
+
+
 def test_a_key_that_left_starts_anew(make_table: MakeTable) -> None:
     table = make_table(optimizer=Adagrad(), initializer=Constant(value=2.0))
     rows = table.find_or_insert(ints(1, 2, 3))

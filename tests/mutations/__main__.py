@@ -34,7 +34,7 @@ def run(mutations: Sequence[Mutation], folder: Path) -> dict[str, Outcome]:
     for mutation in mutations:
         mutation.plant(folder)
         scratch.build()
-        outcome = scratch.test(timeout_s=60 + 4 * sound.seconds)
+        outcome = scratch.test(timeout_s=60 + 4 * sound.seconds, first=mutation.tests)
         verdict = "MISSED" if outcome.passed else "caught"
         print(
             f"{verdict}    {mutation.name}: {outcome.words} ({outcome.seconds:.0f} s)", flush=True

@@ -57,7 +57,8 @@ class Scratch:
         ignore = shutil.ignore_patterns("__pycache__", "*.so")
         for name in ("kernels", "src", "tests/kernels"):
             shutil.copytree(ROOT / name, root / name, symlinks=True, ignore=ignore)
-        for name in ("pyproject.toml", "tests/reference.py", "tests/conftest.py"):
+        models = (path.relative_to(ROOT) for path in (ROOT / "tests").glob("reference*.py"))
+        for name in ("pyproject.toml", "tests/conftest.py", *models):
             shutil.copy2(ROOT / name, root / name)
         for room in ROOMS:
             (root / room).mkdir()
@@ -93,12 +94,18 @@ class Scratch:
         for extension in folder.glob("_cpu*.so"):
             shutil.copy2(extension, self.root / "kernels" / extension.name)
 
-    def test(self, *, timeout_s: float) -> Outcome:
-        """Run the table's tests up to the first failure; a hang is a failure too."""
+    def test(self, *, timeout_s: float, first: str = "") -> Outcome:
+        """Run the table's tests up to the first failure; a hang is a failure too.
+
+        Args:
+            timeout_s: how long a hang is.
+            first: the file of tests/kernels to begin with.
+        """
         began = time.monotonic()
-        skipped = [f"--ignore=tests/kernels/{name}" for name in LEFT_OUT]
+        names = {path.name for path in (self.root / "tests/kernels").glob("test_*.py")}
+        order = sorted(names.difference(LEFT_OUT), key=lambda name: (name != first, name))
         command = [sys.executable, "-c", LAUNCH, str(self.root), "-x", "-q", "-m", "not slow"]
-        command += ["-p", "no:cacheprovider", *skipped, "tests/kernels"]
+        command += ["-p", "no:cacheprovider", *(f"tests/kernels/{name}" for name in order)]
         environment = {**os.environ, "HYPOTHESIS_PROFILE": "ci", "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             result = subprocess.run(
@@ -110,8 +117,9 @@ class Scratch:
         failed = re.search(r"^(?:FAILED|ERROR) (\S+)", result.stdout, re.MULTILINE)
         if failed is not None:
             words = failed[1]
-        elif result.returncode < 0 or "Fatal Python error" in result.stderr:
-            words = f"the process died with status {result.returncode}"
+        elif result.returncode < 0:
+            at = re.search(r"tests/(kernels/\S+)\", line \d+ in (\w+)", result.stderr)
+            words = f"status {result.returncode}" + (f" in {at[1]}::{at[2]}" if at else "")
         else:
             words = (result.stdout.strip() or result.stderr.strip()).splitlines()[-1]
         return Outcome(result.returncode == 0, words, time.monotonic() - began)
