@@ -180,7 +180,7 @@ MUTATIONS = (
         file="kernels/arrays.py",
         find="overlapping = rows > 1 and out.strides[0] < columns * 4",
         replace="overlapping = rows > 1 and out.strides[0] < 0",
-        tests="test_arguments.py",
+        tests="test_limits.py",
     ),
     Mutation(
         name="a learning rate of zero is ignored",
