@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.measure.interleave import Samples
 
-__all__ = ["Figure", "compare", "print_figure", "print_header", "write_json"]
+__all__ = ["Figure", "compare", "write_json"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,35 +105,6 @@ def compare(
         target=", ".join(words) or None,
         met=met,
         spread=ours.spread if len(ours.values) > 1 else 0.0,
-    )
-
-
-def print_header() -> None:
-    """Print the columns' names."""
-    print(
-        f"{'figure':<84} {'ours':>9} {'spread':>6} {'peer':>9} {'ratio':>6} {'limit':>9} "
-        f"{'share':>6}  unit; peer; target"
-    )
-
-
-def print_figure(figure: Figure) -> None:
-    """Print one row."""
-
-    def number(value: float | None) -> str:
-        return "-" if value is None else f"{value:.4g}"
-
-    verdict = {True: "reached", False: "NOT reached", None: "not measured"}[figure.met]
-    notes = [figure.unit]
-    if figure.peer_name is not None:
-        notes.append(figure.peer_name)
-    if figure.target is not None:
-        notes.append(f"{figure.target}: {verdict}")
-    share = "-" if figure.limit_share is None else f"{figure.limit_share:.0%}"
-    print(
-        f"{figure.name:<84} {number(figure.ours):>9} {figure.spread:>6.0%} "
-        f"{number(figure.peer):>9} {number(figure.ratio):>6} {number(figure.limit):>9} "
-        f"{share:>6}  {'; '.join(notes)}",
-        flush=True,
     )
 
 

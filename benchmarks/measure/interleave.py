@@ -24,6 +24,10 @@ class Samples:
         """(largest - smallest) / median: 0 is a quiet machine."""
         return (max(self.values) - min(self.values)) / self.median
 
+    def scaled(self, factor: float) -> "Samples":
+        """The same in another unit."""
+        return Samples(tuple(value * factor for value in self.values))
+
 
 def interleave(contenders: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, Samples]:
     """Call every contender once a round, in turn, after one round that is not counted.

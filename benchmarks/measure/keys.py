@@ -5,9 +5,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "Kind", "block", "indices", "keys_of", "zipf_ranks"]
+__all__ = ["BLOCK", "KINDS", "Kind", "block", "indices", "keys_of", "zipf_ranks"]
 
 Kind = Literal["uniform", "zipf", "missing"]
+KINDS: tuple[Kind, ...] = ("uniform", "zipf", "missing")
 
 # Vectors repeat after this many keys: any process can say what a key's vector is without holding
 # them all, and making them stays out of the measured time.

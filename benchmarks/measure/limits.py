@@ -60,7 +60,7 @@ class Limits:
         return address
 
     def random_lines(
-        self, size_bytes: int, *, threads: int, huge: bool = True, count: int = 8_000_000
+        self, size_bytes: int, *, threads: int, huge: bool = True, count: int = 4_000_000
     ) -> float:
         """Measure independent random 64-byte lines per second over `size_bytes` of memory."""
         data = self._map("a", size_bytes, huge=huge)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure.figure import Figure, print_figure
+from benchmarks.measure.figure import Figure
 from benchmarks.measure.keys import BLOCK, block, keys_of
 from benchmarks.measure.limits import Limits
 from benchmarks.measure.peer import Peer
+from benchmarks.measure.report import print_figure
 from emberline.kernels import HashTable
 
 __all__ = ["TFRA", "Bench", "insert_batches", "make_table", "seconds_of", "start_peer"]

@@ -29,10 +29,7 @@ def measure_growth(bench: Bench, *, dim: int, sizes: list[int]) -> None:
     table = make_table(dim, threads=threads)
     have = 0
     for size in sizes:
-        # The table and a buffer of its size for the limit; a quarter for the index's doubling.
-        needed = int(2.25 * size * (dim * 4 + 64)) - table.memory_usage().total
-        if needed > available_bytes():
-            print(f"  {size:,} keys of dim {dim} are left out: {needed / 1e9:.1f} GB are not free")
+        if not fits(table, size):
             break
         for start in range(have, size, BLOCK):
             table.find_or_insert(keys_of(np.arange(start, min(start + BLOCK, size))))
@@ -44,11 +41,13 @@ def measure_growth(bench: Bench, *, dim: int, sizes: list[int]) -> None:
         out = np.empty((COUNT, dim), np.float32)
         usage = table.memory_usage()
         footprint = usage.index + usage.rows
+        # Half of what is free, should the table be larger: beyond some GB the rate hardly falls.
+        over = min(footprint, available_bytes() // 2)
         for pages in ("huge", "small"):
             samples = interleave(
                 {
                     "ours": partial(lookup_rate, table, queries, out),
-                    "limit": partial(lines_rate, bench, footprint, dim, huge=pages == "huge"),
+                    "limit": partial(lines_rate, bench, over, dim, huge=pages == "huge"),
                 },
                 rounds=bench.rounds,
             )
@@ -56,7 +55,7 @@ def measure_growth(bench: Bench, *, dim: int, sizes: list[int]) -> None:
             bench.add(
                 compare(
                     f"lookup at {size:,} keys, dim {dim}, {footprint / 1e6:,.0f} MB; limit: "
-                    f"{pages} pages",
+                    f"{pages} pages{'' if over == footprint else f' over {over / 1e6:,.0f} MB'}",
                     "M keys/s",
                     samples["ours"],
                     limit=samples["limit"].median,
@@ -64,6 +63,27 @@ def measure_growth(bench: Bench, *, dim: int, sizes: list[int]) -> None:
             )
         if not np.array_equal(table.find(queries), index):
             raise AssertionError("keys were mixed up while the table grew")
+
+
+def fits(table: HashTable, keys: int) -> bool:
+    """Whether a table may grow to so many keys; says so where the memory is not there.
+
+    Rows and metadata as the table predicts, an eighth more for growing in small steps, and 1 GB
+    for everything else. The index has six keys in each chunk of 128 bytes at most, and twice as
+    many chunks as the last one, which is still there while the new one is built.
+    """
+    usage = table.memory_usage(keys)
+    chunks = 1 << (max(1, keys // 6) - 1).bit_length()
+    rows = (usage.rows + usage.metadata) * 9 // 8
+    while_growing = 128 * chunks * 3 // 2 + rows * 3 * chunks // max(1, keys)
+    needed = max(128 * chunks + rows, while_growing) + 10**9 - table.memory_usage().total
+    free = available_bytes()
+    if needed > free:
+        print(
+            f"left out: {keys:,} keys of dim {table.dim} need {needed / 1e9:.1f} GB more; "
+            f"{free / 1e9:.1f} GB are free"
+        )
+    return needed <= free
 
 
 def measure_growth_steps(bench: Bench, *, dim: int, keys: int) -> None:

@@ -23,7 +23,7 @@ def measure_restrict(bench: Bench) -> None:
     adam = getattr(kernels, "Adam", None)
     if adam is None or not hasattr(HashTable, "restrict"):
         return
-    keys = 200_000 if bench.quick else 1_000_000
+    keys = 100_000 if bench.quick else 1_000_000
     kept = keys * 4 // 5
     threads = bench.threads[-1]
     table: Any = make_table(DIM, threads=threads, optimizer=adam())
