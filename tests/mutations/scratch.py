@@ -57,7 +57,7 @@ class Scratch:
         ignore = shutil.ignore_patterns("__pycache__", "*.so")
         for name in ("kernels", "src", "tests/kernels"):
             shutil.copytree(ROOT / name, root / name, symlinks=True, ignore=ignore)
-        models = (path.relative_to(ROOT) for path in (ROOT / "tests").glob("reference*.py"))
+        models = [f"tests/{path.name}" for path in (ROOT / "tests").glob("reference*.py")]
         for name in ("pyproject.toml", "tests/conftest.py", *models):
             shutil.copy2(ROOT / name, root / name)
         for room in ROOMS:
