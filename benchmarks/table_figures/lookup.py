@@ -117,7 +117,7 @@ def measure_lookup(
         if last and limit is not None:
             bench.add(
                 compare(
-                    f"  the same, beside the bare accesses of a look-up, dim {dim}",
+                    f"{name}, limit: its bare accesses",
                     "M keys/s",
                     samples[f"ours {threads}"],
                     limit=samples[f"pattern {threads}"].median,
