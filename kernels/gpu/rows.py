@@ -149,16 +149,16 @@ class DeviceRows:
         self._hold(slabs, pointers)
 
     def _claim(self, new_rows: int) -> None:
-        """Allocate the slabs of the next `new_rows` rows that were given back."""
-        if new_rows <= 0:
-            return
+        """Allocate the slabs of the next `new_rows` rows that were given back.
+
+        All rows of such a slab are free or were never used, and the free ones are used before
+        those behind them: so it is enough to look at the free list.
+        """
         reused = min(new_rows, self.free_count)
-        needed = {self.row_limit >> self.slab_shift} if new_rows > reused else set()
-        if reused:
-            rows = self.launcher.download(
-                self.free_rows()[self.free_count - reused : self.free_count]
-            )
-            needed |= set(np.unique(rows >> self.slab_shift).tolist())
+        if reused <= 0:
+            return
+        free = self.free_rows()[self.free_count - reused : self.free_count]
+        needed = set(np.unique(self.launcher.download(free) >> self.slab_shift).tolist())
         slabs = [
             self._new_slab() if slab is None and at in needed else slab
             for at, slab in enumerate(self._slabs)

@@ -172,6 +172,50 @@ def test_empty_slabs_are_given_back_and_come_again() -> None:
     assert rows == [2 * slab, 3 * slab, 7 * slab, 0, 8 * slab, slab, slab, 0, 0, 7 * slab]
 
 
+def test_rows_move_into_slabs_that_were_given_back() -> None:
+    tables = simt_table(**WIDE, _seed=2), HashTable(**WIDE)
+    keys = np.arange(100, dtype=np.int64)
+    for table in tables:
+        fill(table, keys, keys, dim=WIDE["dim"])
+        table.restrict(20)  # the last ones, so that all slabs but two go
+        table.shrink()
+    assert_same(*tables)
+    for table in tables:
+        table.restrict(0)
+        table.find_or_insert(np.arange(200, 213))  # all rows of a slab that comes again, or most
+        table.find_or_insert(np.arange(213, 260))  # and on, behind the last row
+    assert_same(*tables)
+
+
+def test_an_eviction_may_need_a_new_slab() -> None:
+    """One row goes and two keys come: the second is the first of another slab."""
+    tables = [make(**WIDE, max_rows=17, on_full="evict") for make in (simt_table, HashTable)]
+    for table in tables:
+        table.find_or_insert(np.arange(16))
+        table.find_or_insert(ints(100, 101))
+    assert_same(*tables)
+    assert sorted(tables[0].keys().tolist()) == [*range(15), 100, 101]
+
+
+def test_candidates_of_the_table_are_left_out() -> None:
+    named: dict[str, Any] = {"admission": CountAdmission(threshold=3)}
+    states = []
+    for table in (simt_table(2, **named), HashTable(2, **named)):
+        table.find_or_insert(ints(5, 5, 5))
+        state = replace(
+            table.export_policy_state(),
+            newest_step=7,
+            candidate_keys=ints(4, 5, 6),
+            candidate_counts=np.array([1, 2, 2], np.uint32),
+        )
+        table.import_policy_state(state)
+        table.check()
+        states.append(vars(table.export_policy_state()))
+    assert states[0]["candidate_keys"].tolist() == [4, 6]
+    for name, value in states[1].items():
+        assert_array_equal(states[0][name], value, err_msg=name)
+
+
 def test_shrink_leaves_what_a_new_table_has() -> None:
     table = simt_table(**WIDE, capacity=200)
     keys = np.arange(150, dtype=np.int64)

@@ -317,6 +317,19 @@ def test_weights_scale_vectors_and_gradients(kind: Any) -> None:
 
 
 @DEVICES
+def test_each_table_has_its_rate(kind: Any) -> None:
+    tables = [
+        kind(1, name=name, optimizer=SGD(learning_rate=1.0), initializer=Constant(value=0))
+        for name in "abc"
+    ]
+    group = TableGroup(tables, [TableFeature(name=name, table=name) for name in "cab"])
+    _, rows = group.forward([[1], [2], [3]], insert=True)
+    rates = {"a": 2.0, "c": 4.0}
+    group.backward(rows, floats([1, 10, 100]), learning_rates=rates, step=1)
+    assert [table.export().values.item() for table in tables] == [-20, -100, -4]
+
+
+@DEVICES
 def test_a_full_table_leaves_all_as_they_were(kind: Any) -> None:
     tables = [kind(2, name="free"), kind(2, name="small", max_rows=3)]
     features = [TableFeature(name="x", table="free"), TableFeature(name="y", table="small")]
