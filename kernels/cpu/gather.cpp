@@ -21,20 +21,20 @@ inline void copy_row(float* to, const float* from, i64 dim) {
   }
 }
 
-void add_row(float* to, const float* from, i64 dim, float weight) {
-  for (i64 lane = 0; lane < dim; ++lane) to[lane] += from[lane] * weight;
-}
-
 // How rows are read, by their type. Loops are compiled for each of the two: a test in the loop
 // cost float32 rows of 16 weights a sixth of their rate.
 struct FloatReader {
+  static constexpr bool kFloats = true;
+
   void copy(const float* row, i64 dim, float* to) const { copy_row(to, row, dim); }
   void add(const float* row, i64 dim, float weight, float* to) const {
-    add_row(to, row, dim, weight);
+    for (i64 lane = 0; lane < dim; ++lane) to[lane] += row[lane] * weight;
   }
 };
 
 struct HalfReader {
+  static constexpr bool kFloats = false;
+
   void (*read)(const u16* from, i64 dim, float* to);
 
   void copy(const float* row, i64 dim, float* to) const {
@@ -48,7 +48,7 @@ struct HalfReader {
     for (i64 start = 0; start < dim; start += kHalfBlock) {
       const i64 lanes = std::min(kHalfBlock, dim - start);
       read(halves + start, lanes, weights);
-      add_row(to + start, weights, lanes, weight);
+      FloatReader{}.add(weights, lanes, weight, to + start);
     }
   }
 };
@@ -211,11 +211,13 @@ void Table::pool_range(const Reader& reader, const i64* rows, i64 count, const i
       if (i + kAhead < count && rows[i + kAhead] >= 0) {
         row_prefetch(view, static_cast<u32>(rows[i + kAhead]), prefetched);
       }
+      if (rows[i] < 0 && missing == nullptr) continue;
+      const float* from = rows[i] < 0 ? missing : row_weights(view, static_cast<u32>(rows[i]));
       const float weight = weights == nullptr ? 1.0f : weights[i];
-      if (rows[i] >= 0) {
-        reader.add(row_weights(view, static_cast<u32>(rows[i])), dim, weight, to);
-      } else if (missing != nullptr) {
-        add_row(to, missing, dim, weight);
+      if (Reader::kFloats || rows[i] < 0) {
+        FloatReader{}.add(from, dim, weight, to);
+      } else {
+        reader.add(from, dim, weight, to);
       }
     }
     if (combiner == Combiner::sum) continue;

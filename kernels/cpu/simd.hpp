@@ -1,8 +1,9 @@
-// Instruction sets that loops are compiled for; which one runs is decided when a table is made.
+// Which vector units this machine has, for loop bodies that are compiled for each.
 #pragma once
 
 namespace emberline {
 
+// Instruction sets that a loop body can be compiled for; all give the same bits.
 enum class Simd : int { baseline = 0, avx2 = 1, avx512 = 2 };
 
 // The highest level of this machine.

@@ -234,9 +234,8 @@ class Table {
                      const GradientView& gradients, u32 step, const OptimizerConfig& optimizer,
                      float* sum);
   void update_row(u32 row, const GradientView& gradients, const u32* positions, i64 count,
-                  u32 step, const OptimizerConfig& optimizer, float* sum);
-  void optimize_halves(u32 row, const float* gradient, u32 step, const OptimizerConfig& optimizer,
-                       float* weights);
+                  const OptimizerConfig& optimizer, float* sum, float* weights);
+  void round_halves(u32 row, u32 step, const float* weights);
 
   TableConfig config_;
   Threads threads_;

@@ -61,7 +61,7 @@ void check_source(const GradientView& gradients, i64 count) {
 // Sum the gradients at `positions` lane by lane (row after row, so that the compiler vectorizes
 // over lanes; the order per lane is that of segment_gradient), then update the row.
 void Table::update_row(u32 row, const GradientView& gradients, const u32* positions, i64 count,
-                       u32 step, const OptimizerConfig& optimizer, float* sum) {
+                       const OptimizerConfig& optimizer, float* sum, float* weights) {
   const i64 dim = config_.dim;
   const float* gradient = gradient_row(gradients, positions[0]);
   if (count > 1 || gradients.scale != nullptr) {
@@ -74,26 +74,15 @@ void Table::update_row(u32 row, const GradientView& gradients, const u32* positi
     }
     gradient = sum;
   }
-  const RowsView rows = this->rows();
-  if (halves_.read == nullptr) {
-    optimize_row(optimizer, dim, gradient, row_weights(rows, row), row_states(rows, row));
-  } else {
-    optimize_halves(row, gradient, step, optimizer, sum + dim);
-  }
+  optimize_row(optimizer, dim, gradient, weights, row_states(this->rows(), row));
 }
 
-// The optimizer works on float32 `weights` in the cache; the row gets them rounded at random, so
-// that steps too small for a half count in the mean.
-void Table::optimize_halves(u32 row, const float* gradient, u32 step,
-                            const OptimizerConfig& optimizer, float* weights) {
+// Write updated weights, rounded at random, so that steps too small for a half count in the mean.
+void Table::round_halves(u32 row, u32 step, const float* weights) {
   const RowsView rows = this->rows();
-  const i64 dim = config_.dim;
-  u16* halves = row_halves(rows, row);
-  halves_.read(halves, dim, weights);
-  optimize_row(optimizer, dim, gradient, weights, row_states(rows, row));
   const u64 stream =
       rounding_stream(config_.seed, row_key(rows, row), step, row_frequency(rows, row));
-  halves_.write_stochastic(weights, dim, stream, halves);
+  halves_.write_stochastic(weights, config_.dim, stream, row_halves(rows, row));
 }
 
 // Update the rows of sorted words, each once.
@@ -116,7 +105,11 @@ void Table::update_sorted(const u64* words, const u32* positions, i64 count,
     }
     const u32 row = static_cast<u32>(words[begin] >> 32);
     while (end < count && words[end] >> 32 == row) ++end;
-    update_row(row, gradients, positions + begin, end - begin, step, optimizer, sum);
+    // Halves are updated as float32, in work space behind the sum.
+    float* weights = halves ? sum + config_.dim : row_weights(view, row);
+    if (halves) halves_.read(row_halves(view, row), config_.dim, weights);
+    update_row(row, gradients, positions + begin, end - begin, optimizer, sum, weights);
+    if (halves) round_halves(row, step, weights);
     u32& frequency = row_frequency(view, row);
     frequency = saturating_add(frequency, static_cast<u64>(end - begin));
     row_last_step(view, row) = step;
