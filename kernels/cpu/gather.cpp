@@ -122,14 +122,18 @@ void Table::gather_range(const Reader& reader, const i64* rows, i64 count, const
   }
 }
 
+// Ask for the rows that gather_range and pool_range begin with.
+void Table::prefetch_rows(const i64* rows, i64 count) const {
+  const RowsView view = this->rows();
+  const i64 prefetched = std::min<i64>(layout_.weight_floats, 128);
+  for (i64 i = 0; i < std::min(kAhead, count); ++i) {
+    if (rows[i] >= 0) row_prefetch(view, static_cast<u32>(rows[i]), prefetched);
+  }
+}
+
 void Table::gather(const i64* rows, i64 count, const float* missing, MatrixView out) const {
   Lock lock(mutex_);
   check_rows(rows, count);
-  gather_unlocked(rows, count, missing, out);
-}
-
-void Table::gather_unlocked(const i64* rows, i64 count, const float* missing,
-                            MatrixView out) const {
   with_reader(halves_, [&](const auto& reader) {
     threads_.run_ranges(count, [&](i64 begin, i64 end, i64) {
       gather_range(reader, rows + begin, end - begin, missing,
@@ -232,13 +236,6 @@ void Table::gather_pooled(const i64* rows, i64 count, const i64* offsets, i64 se
   Lock lock(mutex_);
   check_rows(rows, count);
   check_offsets(offsets, segments, count);
-  gather_pooled_unlocked(rows, count, offsets, segments, combiner, max_length, weights, missing,
-                         out);
-}
-
-void Table::gather_pooled_unlocked(const i64* rows, i64 count, const i64* offsets, i64 segments,
-                                   Combiner combiner, i64 max_length, const float* weights,
-                                   const float* missing, MatrixView out) const {
   // Cut by rows read, not by segments; a part is the segments that begin in its range of rows.
   const i64 items = std::max(count, segments);
   const i64 parts = threads_.parts(items);
@@ -254,6 +251,20 @@ void Table::gather_pooled_unlocked(const i64* rows, i64 count, const i64* offset
       pool_range(reader, rows, count, offsets + begin, first_segment(part + 1) - begin, combiner,
                  max_length, weights, missing, {out.data + begin * out.stride, out.stride});
     });
+  });
+}
+
+void Table::gather_part(const i64* rows, i64 count, const float* missing, MatrixView out) const {
+  with_reader(halves_,
+              [&](const auto& reader) { gather_range(reader, rows, count, missing, out); });
+}
+
+void Table::pool_part(const i64* rows, i64 count, const i64* offsets, i64 segments,
+                      Combiner combiner, i64 max_length, const float* weights,
+                      const float* missing, MatrixView out) const {
+  with_reader(halves_, [&](const auto& reader) {
+    pool_range(reader, rows, count, offsets, segments, combiner, max_length, weights, missing,
+               out);
   });
 }
 

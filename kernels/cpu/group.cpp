@@ -8,6 +8,8 @@ namespace emberline {
 
 namespace {
 
+constexpr i64 kSamples = 16;  // worked on at a time; their outputs stay in the nearest caches
+
 Threads most_threads(const std::vector<Table*>& tables, int (*count)(const Table&)) {
   int most = 1;
   for (const Table* table : tables) most = std::max(most, count(*table));
@@ -31,6 +33,16 @@ Group::Group(std::vector<Table*> tables, std::vector<GroupFeature> features,
     columns_.push_back(width_);
     width_ += member.table->config_.dim;
   }
+  first_keys_.resize(features_.size());
+}
+
+// The parts that `items` of any of the tables are worth.
+i64 Group::parts_of(i64 items) const {
+  i64 parts = 1;
+  for (const Member& member : tables_) {
+    parts = std::max(parts, member.table->threads_.parts(items));
+  }
+  return parts;
 }
 
 // Lay the keys out, table after table, and take the tables' mutexes. In the order of addresses:
@@ -58,6 +70,7 @@ std::vector<std::unique_lock<std::mutex>> Group::begin_call(const std::vector<Gr
     member.count = 0;
     member.kept = 0;
     for (const std::size_t f : member.features) {
+      first_keys_[f] = total_ + member.count;
       member.count += batch[f].count;
       member.kept += kept_[f];
     }
@@ -144,22 +157,52 @@ void Group::spread_rows(const Member& member, const std::vector<GroupKeys>& batc
   }
 }
 
-void Group::gather(const Member& member, const std::vector<GroupKeys>& batch, i64 samples,
-                   const i64* rows, MatrixView out) const {
-  rows += member.begin;
-  const float* missing = member.fallback.empty() ? nullptr : member.fallback.data();
-  for (const std::size_t f : member.features) {
-    const MatrixView to{out.data + columns_[f], out.stride};
-    const GroupKeys& keys = batch[f];
-    if (keys.offsets == nullptr) {
-      member.table->gather_unlocked(rows, keys.count, missing, to);
-    } else {
-      member.table->gather_pooled_unlocked(rows, keys.count, keys.offsets, samples,
-                                           features_[f].combiner, features_[f].max_length,
-                                           keys.weights, missing, to);
+// Write all features of a few samples before the next: the output comes line after line, where a
+// feature alone would touch lines a sample apart, and each of them twice where it is not aligned.
+void Group::gather(const std::vector<GroupKeys>& batch, i64 samples, const i64* rows,
+                   MatrixView out) const {
+  const i64 parts = std::min(parts_of(total_), std::max<i64>(samples, 1));
+  threads_.run(parts, [&](i64 part, int) {
+    const i64 last = samples * (part + 1) / parts;
+    for (i64 begin = samples * part / parts; begin < last; begin += kSamples) {
+      const i64 end = std::min(begin + kSamples, last);
+      prefetch_block(0, batch, begin, end, rows);
+      for (std::size_t f = 0; f < features_.size(); ++f) {
+        if (f + 1 < features_.size()) prefetch_block(f + 1, batch, begin, end, rows);
+        gather_block(f, batch, begin, end, rows, out);
+      }
     }
-    rows += keys.count;
+  });
+}
+
+// One feature of the samples [begin, end).
+void Group::gather_block(std::size_t feature, const std::vector<GroupKeys>& batch, i64 begin,
+                         i64 end, const i64* rows, MatrixView out) const {
+  const Member& member = tables_[static_cast<std::size_t>(features_[feature].table)];
+  const Table& table = *member.table;
+  const float* missing = member.fallback.empty() ? nullptr : member.fallback.data();
+  const GroupKeys& keys = batch[feature];
+  const MatrixView to{out.data + begin * out.stride + columns_[feature], out.stride};
+  rows += first_keys_[feature];
+  if (keys.offsets == nullptr) {
+    table.gather_part(rows + begin, end - begin, missing, to);
+  } else {
+    table.pool_part(rows, keys.count, keys.offsets + begin, end - begin,
+                    features_[feature].combiner, features_[feature].max_length, keys.weights,
+                    missing, to);
   }
+}
+
+// Ask for the rows with which `gather_block` begins; it asks for the others itself.
+void Group::prefetch_block(std::size_t feature, const std::vector<GroupKeys>& batch, i64 begin,
+                           i64 end, const i64* rows) const {
+  const Table& table = *tables_[static_cast<std::size_t>(features_[feature].table)].table;
+  const i64* offsets = batch[feature].offsets;
+  if (offsets != nullptr) {
+    begin = offsets[begin];
+    end = offsets[end];
+  }
+  table.prefetch_rows(rows + first_keys_[feature] + begin, end - begin);
 }
 
 void Group::forward(const std::vector<GroupKeys>& batch, i64 samples, bool insert, i64* rows,
@@ -183,15 +226,21 @@ void Group::forward(const std::vector<GroupKeys>& batch, i64 samples, bool inser
       member.table->insert_new(member.keys, member.kept, member.added, own, NewWeights::initial);
     }
     spread_rows(member, batch, samples, own);
-    gather(member, batch, samples, rows, out);
   });
+  gather(batch, samples, rows, out);
 }
 
 // Each key's gradient, as a place in the matrix of all features and a factor: its weight over what
 // the sample's vectors were divided by. The place counts floats, so features at different columns
-// are summed together. Ignored keys get some factor as well; they have no row.
+// are summed together. Ignored keys get some factor as well; they have no row. One key for each
+// sample of a single feature: the feature's own columns.
 void Group::spread_gradients(Member& member, const std::vector<GroupKeys>& batch, i64 samples,
                              ConstMatrixView gradients) {
+  if (member.features.size() == 1 && batch[member.features[0]].offsets == nullptr) {
+    const float* own = gradients.data + columns_[member.features[0]];
+    member.gradients = {own, samples, gradients.stride, nullptr, nullptr};
+    return;
+  }
   i64* source = member.source_scratch.ensure(member.count);
   bool scaled = false;
   for (const std::size_t f : member.features) {

@@ -80,8 +80,13 @@ class Group {
   i64 kept(std::size_t feature, const i64* offsets, i64 sample) const {
     return std::min(features_[feature].max_length, offsets[sample + 1] - offsets[sample]);
   }
-  void gather(const Member& member, const std::vector<GroupKeys>& batch, i64 samples,
-              const i64* rows, MatrixView out) const;
+  i64 parts_of(i64 items) const;
+  void gather(const std::vector<GroupKeys>& batch, i64 samples, const i64* rows,
+              MatrixView out) const;
+  void gather_block(std::size_t feature, const std::vector<GroupKeys>& batch, i64 begin, i64 end,
+                    const i64* rows, MatrixView out) const;
+  void prefetch_block(std::size_t feature, const std::vector<GroupKeys>& batch, i64 begin, i64 end,
+                      const i64* rows) const;
   void spread_gradients(Member& member, const std::vector<GroupKeys>& batch, i64 samples,
                         ConstMatrixView gradients);
 
@@ -91,7 +96,9 @@ class Group {
   std::vector<i64> columns_;  // where a feature's vectors begin
   std::vector<i64> kept_;     // a feature's keys that are not ignored, in the current call
   i64 width_ = 0;
-  i64 total_ = 0;  // keys of the current call
+  // Of the current call:
+  std::vector<i64> first_keys_;  // where a feature's keys begin among all
+  i64 total_ = 0;                // keys
   Threads threads_;
 };
 

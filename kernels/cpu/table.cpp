@@ -34,6 +34,7 @@ Table::Table(TableConfig config)
                               kSlabBytes)),
       initialize_(initialize_function(best_simd())),
       halves_(half_rows(config_.row_type, best_simd())),
+      update_row_(update_function(best_simd())),
       index_pages_(sizeof(Chunk)),
       chunk_count_(1) {}
 

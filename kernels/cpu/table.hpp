@@ -14,6 +14,7 @@
 #include "halves.hpp"
 #include "index.cuh"
 #include "initialize.hpp"
+#include "optimize.hpp"
 #include "optimizers.cuh"
 #include "pages.hpp"
 #include "rows.cuh"
@@ -183,10 +184,6 @@ class Table {
   bool is_live(u64 row) const { return (live_[row / 64] >> (row % 64) & 1) != 0; }
 
   void find_unlocked(const i64* keys, i64 count, i64* rows) const;
-  void gather_unlocked(const i64* rows, i64 count, const float* missing, MatrixView out) const;
-  void gather_pooled_unlocked(const i64* rows, i64 count, const i64* offsets, i64 segments,
-                              Combiner combiner, i64 max_length, const float* weights,
-                              const float* missing, MatrixView out) const;
   void apply_unlocked(const i64* rows, i64 count, const GradientView& gradients, u32 step,
                       float learning_rate);
   i64 prepare_insert(const i64* keys, i64 count, i64* rows, bool filter);
@@ -196,6 +193,7 @@ class Table {
   template <class Reader>
   void lookup_range(const Reader& reader, const i64* keys, i64 count, bool initial,
                     MatrixView out) const;
+  void prefetch_rows(const i64* rows, i64 count) const;
   template <class Reader>
   void gather_range(const Reader& reader, const i64* rows, i64 count, const float* missing,
                     MatrixView out) const;
@@ -203,6 +201,10 @@ class Table {
   void pool_range(const Reader& reader, const i64* rows, i64 count, const i64* offsets,
                   i64 segments, Combiner combiner, i64 max_length, const float* weights,
                   const float* missing, MatrixView out) const;
+  // On the calling thread, of a group's part; rows and offsets are checked.
+  void gather_part(const i64* rows, i64 count, const float* missing, MatrixView out) const;
+  void pool_part(const i64* rows, i64 count, const i64* offsets, i64 segments, Combiner combiner,
+                 i64 max_length, const float* weights, const float* missing, MatrixView out) const;
   template <class Write>
   void write_rows(const i64* rows, i64 count, const Write& write);
   template <class Write>
@@ -230,11 +232,10 @@ class Table {
   void initialize_row(u32 row, i64 key, NewWeights weights);
   void initialize_weights(i64 key, float* weights) const;
   void initialize_halves(i64 key, u16* halves) const;
+  void deal(const i64* rows, i64 count, u64* words, i64* bucket_begin);
   void update_sorted(const u64* words, const u32* positions, i64 count,
                      const GradientView& gradients, u32 step, const OptimizerConfig& optimizer,
                      float* sum);
-  void update_row(u32 row, const GradientView& gradients, const u32* positions, i64 count,
-                  const OptimizerConfig& optimizer, float* sum, float* weights);
   void round_halves(u32 row, u32 step, const float* weights);
 
   TableConfig config_;
@@ -242,6 +243,7 @@ class Table {
   RowLayout layout_;
   InitializeRow initialize_;
   HalfRows halves_;  // null for rows of float32
+  UpdateRow update_row_;
   mutable std::mutex mutex_;
 
   Pages index_pages_;

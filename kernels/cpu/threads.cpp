@@ -23,7 +23,7 @@ inline void pause() {
 #endif
 }
 
-thread_local bool inside_a_part = false;  // a step within a part is done by its thread alone
+thread_local bool in_part = false;  // a step within a part is done by its thread alone
 
 class Pool {
  public:
@@ -66,13 +66,13 @@ class Pool {
       const PartBody& body = *body_;
       lock.unlock();
       std::exception_ptr error;
-      inside_a_part = true;
+      in_part = true;
       try {
         body(part, worker);
       } catch (...) {  // of any kind: it must reach the thread that asked for the step
         error = std::current_exception();
       }
-      inside_a_part = false;
+      in_part = false;
       lock.lock();
       if (error && (!error_ || part < error_part_)) {
         error_ = error;
@@ -139,9 +139,17 @@ Pool& Pool::get() {
 
 }  // namespace
 
+bool Threads::inside_a_part() { return in_part; }
+
 void Threads::run(i64 parts, PartBody body) const {
-  const bool alone = parts < 2 || count_ < 2 || inside_a_part;
+  const bool alone = parts < 2 || count_ < 2 || in_part;
   if (!alone && Pool::get().try_run(count_, parts, body)) return;
+  // Whether the pool was free must not show: what a part cuts itself into is the same then.
+  struct Inside {
+    explicit Inside(bool entered) : before(in_part) { in_part = before || entered; }
+    ~Inside() { in_part = before; }
+    bool before;
+  } const inside(!alone);
   for (i64 part = 0; part < parts; ++part) body(part, 0);
 }
 

@@ -33,10 +33,10 @@ class Threads {
 
   int count() const { return count_; }
 
-  // The parts that `items` are cut into: 1 where a single thread is best, else up to four times
-  // the threads, which evens out parts of different cost.
+  // The parts that `items` are cut into: 1 where a single thread is best or this is a part already,
+  // else up to four times the threads, which evens out parts of different cost.
   i64 parts(i64 items) const {
-    if (count_ == 1 || items < 2 * grain_) return 1;
+    if (count_ == 1 || items < 2 * grain_ || inside_a_part()) return 1;
     const i64 most = i64{4} * count_;
     return items / grain_ < most ? items / grain_ : most;
   }
@@ -57,6 +57,8 @@ class Threads {
   }
 
  private:
+  static bool inside_a_part();
+
   int count_;
   i64 grain_;
 };

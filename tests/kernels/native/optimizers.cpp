@@ -1,5 +1,6 @@
 // Run by test_optimizer_lanes.py under AddressSanitizer and UBSan: every kind of optimizer, by
-// optimize_row and as a warp would do it, on arrays that end where the row ends. Prints one line.
+// update_function and as a warp would do it, on arrays that end where the row ends. Prints a line
+// for each instruction set of the machine.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -55,9 +56,26 @@ bool same(const float* a, const float* b, i64 count) {
   return std::memcmp(a, b, static_cast<std::size_t>(count) * 4) == 0;
 }
 
-}  // namespace
+// One to three gradients, out of order and, for some steps, scaled.
+struct Gradients {
+  explicit Gradients(i64 dim, int step, std::mt19937& random)
+      : values(new float[kCount * dim]), positions{2, 0, 1} {
+    std::normal_distribution<float> normal;
+    for (i64 i = 0; i < kCount * dim; ++i) values[i] = normal(random);
+    for (float& scale : scales) scale = normal(random);
+    view = {values.get(), kCount, dim, nullptr, step % 2 == 0 ? nullptr : scales};
+  }
 
-int main() {
+  static constexpr i64 kCount = 3;
+  std::unique_ptr<float[]> values;
+  float scales[kCount];
+  u32 positions[kCount];
+  GradientView view;
+};
+
+// Prints what differs, or how many updates were the same.
+bool compare(Simd level) {
+  const UpdateRow update_row = update_function(level);
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
   int compared = 0;
@@ -82,9 +100,15 @@ int main() {
         }
         std::memcpy(other.get(), row.get(), static_cast<std::size_t>(floats) * 4);
         std::unique_ptr<float[]> gradient(new float[dim]);
+        std::unique_ptr<float[]> sum(new float[dim]);
         for (int step = 0; step < 5; ++step) {
-          for (i64 i = 0; i < dim; ++i) gradient[i] = normal(random);
-          optimize_row(config, dim, gradient.get(), row.get(), row.get() + dim);
+          const Gradients given(dim, step, random);
+          const i64 count = 1 + step % 3;
+          for (i64 i = 0; i < dim; ++i) {
+            gradient[i] = segment_gradient(given.view, given.positions, count, i);
+          }
+          update_row(config, dim, {&given.view, given.positions, count, sum.get()}, row.get(),
+                     row.get() + dim);
           float* states = other.get() + dim;
           const RowUpdate update =
               row_update(config, dim, warp_square_sum(gradient.get(), dim), states);
@@ -93,18 +117,27 @@ int main() {
           finish_row(config, update, dim, states);
           if (!same(row.get(), other.get(), floats)) {
             std::printf("kind %d options %d dim %lld step %d differ\n", code, options, dim, step);
-            return 1;
+            return false;
           }
           for (i64 i = 0; i < floats; ++i) {
             if (std::isfinite(row[i])) continue;
             std::printf("kind %d dim %lld: float %lld is %f\n", code, dim, i, row[i]);
-            return 1;
+            return false;
           }
           ++compared;
         }
       }
     }
   }
-  std::printf("%d updates agree\n", compared);
+  std::printf("level %d: %d updates agree\n", static_cast<int>(level), compared);
+  return true;
+}
+
+}  // namespace
+
+int main() {
+  for (int level = 0; level <= static_cast<int>(best_simd()); ++level) {
+    if (!compare(static_cast<Simd>(level))) return 1;
+  }
   return 0;
 }

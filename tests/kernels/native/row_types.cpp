@@ -83,7 +83,7 @@ bool use_dim(i64 dim, RowType type, OptimizerKind kind) {
     table.apply_gradients(rows, kCount, {values.get(), kCount, dim, nullptr, nullptr}, step, 0.1f);
   }
   const i64 offsets[] = {0, 4, kCount};
-  table.gather_pooled(rows, kCount, offsets, 2, Combiner::mean, nullptr, nullptr,
+  table.gather_pooled(rows, kCount, offsets, 2, Combiner::mean, kAnyLength, nullptr, nullptr,
                       {values.get(), dim});
   u32 frequency[kCount];
   u32 last_step[kCount];
