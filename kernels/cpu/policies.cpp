@@ -269,27 +269,49 @@ void Table::shrink() {
     throw TableFull("table '" + config_.name + "' is out of memory: the system refused " +
                     std::to_string(chunk_count * sizeof(Chunk)) + " bytes for a smaller index");
   }
-  const RowsView view = this->rows();
-  const IndexView index = this->index();
+  struct Move {
+    u32 from;
+    u32 to;
+  };
+  std::vector<Move> moves;
+  try {
+    moves.reserve(static_cast<std::size_t>(row_limit_ - size_));  // no more than there are holes
+  } catch (const std::bad_alloc&) {
+    throw TableFull("table '" + config_.name + "' is out of memory: the system refused the " +
+                    "list of the rows to move; restrict the table further or reload it");
+  }
   i64 hole = 0;
   for (i64 row = size_; row < row_limit_; ++row) {
-    if (row + kAhead < row_limit_) {
-      index_prefetch(index, hash(row_key(view, static_cast<u32>(row + kAhead))));
-    }
     if (!is_live(static_cast<u64>(row))) continue;
     while (is_live(static_cast<u64>(hole))) ++hole;
-    const u32 from = static_cast<u32>(row);
-    const u32 to = static_cast<u32>(hole);
-    const i64 key = row_key(view, from);
-    const IndexPosition position = index_locate(index, key, hash(key));
-    index.chunks[position.chunk].row[position.slot] = to;
-    std::copy_n(row_weights(view, from), layout_.stride_floats, row_weights(view, to));
-    row_key(view, to) = key;
-    row_frequency(view, to) = row_frequency(view, from);
-    row_last_step(view, to) = row_last_step(view, from);
-    row_version(view, to) = row_version(view, from);
-    live_[to / 64] |= u64{1} << (to % 64);
-    live_[from / 64] &= ~(u64{1} << (from % 64));
+    moves.push_back({static_cast<u32>(row), static_cast<u32>(hole++)});
+  }
+  const RowsView view = this->rows();
+  const IndexView index = this->index();
+  // Each move writes a row and an index slot that no other touches.
+  threads_.run_ranges(static_cast<i64>(moves.size()), [&](i64 begin, i64 end, i64) {
+    for (i64 i = begin; i < end; ++i) {
+      if (i + kAhead < end) {
+        const auto [from, to] = moves[static_cast<std::size_t>(i + kAhead)];
+        index_prefetch(index, hash(row_key(view, from)));
+        prefetch(&row_frequency(view, to));
+        prefetch(&row_last_step(view, to));
+        prefetch(&row_version(view, to));
+      }
+      const auto [from, to] = moves[static_cast<std::size_t>(i)];
+      const i64 key = row_key(view, from);
+      const IndexPosition position = index_locate(index, key, hash(key));
+      index.chunks[position.chunk].row[position.slot] = to;
+      std::copy_n(row_weights(view, from), layout_.stride_floats, row_weights(view, to));
+      row_key(view, to) = key;
+      row_frequency(view, to) = row_frequency(view, from);
+      row_last_step(view, to) = row_last_step(view, from);
+      row_version(view, to) = row_version(view, from);
+    }
+  });
+  for (const Move& move : moves) {
+    set_live(move.to);
+    live_[move.from / 64] &= ~(u64{1} << (move.from % 64));
   }
   row_limit_ = size_;
   free_ = {};
