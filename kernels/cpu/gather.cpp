@@ -1,7 +1,7 @@
 // From rows to vectors: gather, lookup and pooling.
 #include <algorithm>
-#include <cstring>
 
+#include "row_reader.hpp"
 #include "table.hpp"
 
 namespace emberline {
@@ -9,59 +9,6 @@ namespace emberline {
 namespace {
 constexpr i64 kAhead = 16;
 constexpr i64 kGroup = 32;
-
-// A constant size lets the compiler use vector moves in place of a call.
-inline void copy_row(float* to, const float* from, i64 dim) {
-  switch (dim) {
-    case 8: std::memcpy(to, from, 8 * 4); break;
-    case 16: std::memcpy(to, from, 16 * 4); break;
-    case 32: std::memcpy(to, from, 32 * 4); break;
-    case 64: std::memcpy(to, from, 64 * 4); break;
-    default: std::memcpy(to, from, static_cast<std::size_t>(dim) * 4);
-  }
-}
-
-// How rows are read, by their type. Loops are compiled for each of the two: a test in the loop
-// cost float32 rows of 16 weights a sixth of their rate.
-struct FloatReader {
-  static constexpr bool kFloats = true;
-
-  void copy(const float* row, i64 dim, float* to) const { copy_row(to, row, dim); }
-  void add(const float* row, i64 dim, float weight, float* to) const {
-    for (i64 lane = 0; lane < dim; ++lane) to[lane] += row[lane] * weight;
-  }
-};
-
-struct HalfReader {
-  static constexpr bool kFloats = false;
-
-  void (*read)(const u16* from, i64 dim, float* to);
-
-  void copy(const float* row, i64 dim, float* to) const {
-    read(reinterpret_cast<const u16*>(row), dim, to);
-  }
-
-  // In pieces that stay in the nearest cache.
-  void add(const float* row, i64 dim, float weight, float* to) const {
-    const u16* halves = reinterpret_cast<const u16*>(row);
-    float weights[kHalfBlock];
-    for (i64 start = 0; start < dim; start += kHalfBlock) {
-      const i64 lanes = std::min(kHalfBlock, dim - start);
-      read(halves + start, lanes, weights);
-      FloatReader{}.add(weights, lanes, weight, to + start);
-    }
-  }
-};
-
-// Call work(reader) with that of a table's rows.
-template <class Work>
-void with_reader(const HalfRows& halves, const Work& work) {
-  if (halves.read == nullptr) {
-    work(FloatReader{});
-  } else {
-    work(HalfReader{halves.read});
-  }
-}
 
 // Ask for the first `floats` of an output row, to be written: else each store waits for its line.
 inline void prefetch_output(const float* to, i64 floats) {
@@ -139,7 +86,7 @@ void Table::prefetch_rows(const i64* rows, i64 count) const {
 void Table::gather(const i64* rows, i64 count, const float* missing, MatrixView out) const {
   Lock lock(mutex_);
   check_rows(rows, count);
-  with_reader(halves_, [&](const auto& reader) {
+  with_reader(layout_.row_type, halves_, [&](const auto& reader) {
     threads_.run_ranges(count, [&](i64 begin, i64 end, i64) {
       gather_range(reader, rows + begin, end - begin, missing,
                    {out.data + begin * out.stride, out.stride});
@@ -198,7 +145,7 @@ void Table::lookup_range(const Reader& reader, const i64* keys, i64 count, bool 
 
 void Table::lookup(const i64* keys, i64 count, bool initial, MatrixView out) const {
   Lock lock(mutex_);
-  with_reader(halves_, [&](const auto& reader) {
+  with_reader(layout_.row_type, halves_, [&](const auto& reader) {
     threads_.run_ranges(count, [&](i64 begin, i64 end, i64) {
       lookup_range(reader, keys + begin, end - begin, initial,
                    {out.data + begin * out.stride, out.stride});
@@ -251,7 +198,7 @@ void Table::gather_pooled(const i64* rows, i64 count, const i64* offsets, i64 se
     return static_cast<i64>(std::lower_bound(offsets, offsets + segments, count * part / parts) -
                             offsets);
   };
-  with_reader(halves_, [&](const auto& reader) {
+  with_reader(layout_.row_type, halves_, [&](const auto& reader) {
     threads_.run(parts, [&](i64 part, int) {
       const i64 begin = first_segment(part);
       pool_range(reader, rows, count, offsets + begin, first_segment(part + 1) - begin, combiner,
@@ -261,14 +208,14 @@ void Table::gather_pooled(const i64* rows, i64 count, const i64* offsets, i64 se
 }
 
 void Table::gather_part(const i64* rows, i64 count, const float* missing, MatrixView out) const {
-  with_reader(halves_,
+  with_reader(layout_.row_type, halves_,
               [&](const auto& reader) { gather_range(reader, rows, count, missing, out); });
 }
 
 void Table::pool_part(const i64* rows, i64 count, const i64* offsets, i64 segments,
                       Combiner combiner, i64 max_length, const float* weights,
                       const float* missing, MatrixView out) const {
-  with_reader(halves_, [&](const auto& reader) {
+  with_reader(layout_.row_type, halves_, [&](const auto& reader) {
     pool_range(reader, rows, count, offsets, segments, combiner, max_length, weights, missing,
                out);
   });
