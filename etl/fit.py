@@ -1,6 +1,6 @@
 """Learning the statistics of a graph."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +15,12 @@ __all__ = ["fit_graph"]
 
 
 def fit_graph(
-    graph: Graph, parts: Sequence[pl.LazyFrame], schema: Schema, *, files: Sequence[Path] = ()
+    graph: Graph,
+    parts: Sequence[pl.LazyFrame],
+    schema: Schema,
+    *,
+    files: Sequence[Path] = (),
+    update: bool = False,
 ) -> list[BoundStep]:
     """Fit every operator that learns, in phases.
 
@@ -28,6 +33,8 @@ def fit_graph(
             statistics share until the slowest has read it, so the size of a part bounds memory.
         schema: the columns of the data.
         files: what `parts` read, for error messages.
+        update: the operators are fitted, and the parts are data that they have not seen: the
+            statistics of both are merged. No rows are then no error.
 
     Returns:
         The graph bound to the schema after the fit.
@@ -39,15 +46,16 @@ def fit_graph(
     pending = graph.stat_steps()
     while True:
         ready = [i for i in pending if not set(graph.ancestors([i])) & set(pending)]
-        rows, statistics = _phase(graph, parts, bound, ready, files)
-        if rows == 0:
+        known = _known(graph, ready) if update else {}
+        rows, statistics = _phase(graph, parts, bound, ready, files, known)
+        if rows == 0 and not update:
             raise DataError(
                 "no rows: a workflow cannot be fitted on empty data"
                 + (f" ({', '.join(str(f) for f in files[:3])})" if files else "")
             )
         for number in ready:
             learned = {name: frame for (i, name), frame in statistics.items() if i == number}
-            _stat_operator(graph, number).finalize(learned, bound[number].inputs)
+            _stat_operator(graph, number).learn(learned, bound[number].inputs, update=update)
         pending = [i for i in pending if i not in ready]
         bound = graph.bind(schema)
         if not pending:
@@ -60,16 +68,29 @@ def _stat_operator(graph: Graph, number: int) -> StatOperator:
     return operator
 
 
+def _known(graph: Graph, ready: Sequence[int]) -> dict[tuple[int, str], pl.DataFrame]:
+    """Give the statistics that the ready steps keep, by step and name."""
+    return {
+        (number, name): frame
+        for number in ready
+        for name, frame in _stat_operator(graph, number).statistics().items()
+    }
+
+
 def _phase(
     graph: Graph,
     parts: Sequence[pl.LazyFrame],
     bound: Sequence[BoundStep],
     ready: Sequence[int],
     files: Sequence[Path],
+    known: Mapping[tuple[int, str], pl.DataFrame],
 ) -> tuple[int, dict[tuple[int, str], pl.DataFrame]]:
-    """Give the number of rows and the merged statistics of the ready steps, by step and name."""
+    """Give the number of rows and the merged statistics of the ready steps, by step and name.
+
+    `known` holds statistics of earlier data, to merge with.
+    """
     rows = 0
-    merged: dict[tuple[int, str], pl.DataFrame] = {}
+    merged = dict(known)
     for part in parts:
         frames, counted = _inputs(graph, part, bound, ready)
         plans = {
@@ -82,9 +103,9 @@ def _phase(
         count, *results = collect_all([counted.select(pl.len()), *plans.values()], files=files)
         rows += int(count.item())
         for (number, name), result in zip(plans, results, strict=True):
-            known = [merged[number, name]] if (number, name) in merged else []
+            before = [merged[number, name]] if (number, name) in merged else []
             operator = _stat_operator(graph, number)
-            merged[number, name] = operator.merge(name, [*known, result])
+            merged[number, name] = operator.merge(name, [*before, result])
     return rows, merged
 
 

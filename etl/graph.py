@@ -96,6 +96,17 @@ class Graph:
         """Give the graph with its own copies of the operators, to be fitted."""
         return Graph([replace(step, operator=copy.copy(step.operator)) for step in self.steps])
 
+    def unfitted(self) -> "Graph":
+        """Give the graph with copies of the operators that have learned nothing."""
+        return Graph(
+            [
+                replace(step, operator=step.operator.unfitted())
+                if isinstance(step.operator, StatOperator)
+                else step
+                for step in self.copied().steps
+            ]
+        )
+
     def input_schema(self, bound: Sequence[BoundStep], schema: Schema) -> Schema:
         """Give the columns of `schema` that some step selects, in the order of `schema`."""
         selects = (i for i, step in enumerate(self.steps) if step.kind == "select")

@@ -86,26 +86,47 @@ class Workflow:
         self._input = self._graph.input_schema(self._bound, schema)
         return self
 
-    def fit(self, data: Any) -> "Workflow":
+    def fit(self, data: Any, *, update: bool = False) -> "Workflow":
         """Learn every statistic from the data; returns the workflow.
 
         Statistics that do not depend on each other are computed in one streaming pass.
 
         Args:
             data: a `Dataset`, or anything a `Dataset` is made of.
+            update: the data comes on top of what the workflow was fitted with (also before it was
+                saved and loaded): the statistics of both are merged. Ids of Categorify stay, new
+                categories follow them. Where one operator that learns feeds another, the second
+                one keeps what it learned from the outputs of then. A workflow that is not fitted
+                is fitted. No rows change nothing.
 
         Raises:
             ColumnNotFoundError, ColumnTypeError: see `fit_schema`.
-            DataError: no rows; a damaged file (named).
+            DataError: no rows; a damaged file (named); an update of a workflow without statistics.
         """
         dataset = data if isinstance(data, Dataset) else Dataset(data)
+        update = update and self.fitted
         # Fitted on a copy: after an error this workflow is what it was before.
-        graph = self._graph.copied()
-        schema = graph.input_schema(graph.bind(dataset.schema), dataset.schema)
+        graph = self._graph.copied() if update else self._graph.unfitted()
+        if update:
+            schema = self._with_types(dataset.schema)
+        else:
+            schema = graph.input_schema(graph.bind(dataset.schema), dataset.schema)
         parts = [self._conform(part, schema) for part in dataset.parts()]
-        bound = fit_graph(graph, parts, schema, files=dataset.files)
+        bound = fit_graph(graph, parts, schema, files=dataset.files, update=update)
         self._graph, self._bound, self._input = graph, bound, schema
         return self
+
+    def _with_types(self, given: Schema) -> Schema:
+        """Give the input schema, its columns of nulls alone with the dtype of `given`."""
+        columns = []
+        for column in self.input_schema:
+            if column.dtype == "null" and column.name in given:
+                found = given[column.name]
+                column = column.with_dtype(
+                    found.dtype, is_list=found.is_list, is_ragged=found.is_ragged
+                )
+            columns.append(column)
+        return Schema(columns)
 
     def transform(self, data: Any) -> Any:
         """Apply the workflow.
