@@ -91,8 +91,11 @@ def _phase(
     """
     rows = 0
     merged = dict(known)
+    if len(parts) > 1 and graph.reads_other_rows(bound, graph.ancestors(ready)):
+        # A neighbour or the rest of a group may be in the next part.
+        parts = [pl.concat(parts)]
     for part in parts:
-        frames, counted = _inputs(graph, part, bound, ready)
+        frames, counted = _inputs(graph, part, bound, ready, first_row=rows)
         plans = {
             (number, name): plan
             for number, frame in frames
@@ -110,7 +113,12 @@ def _phase(
 
 
 def _inputs(
-    graph: Graph, data: pl.LazyFrame, bound: Sequence[BoundStep], ready: Collection[int]
+    graph: Graph,
+    data: pl.LazyFrame,
+    bound: Sequence[BoundStep],
+    ready: Collection[int],
+    *,
+    first_row: int,
 ) -> tuple[list[tuple[int, pl.LazyFrame]], pl.LazyFrame]:
     """Give every ready step with the plan of its inputs, and a plan with the rows of the data.
 
@@ -124,9 +132,10 @@ def _inputs(
     above = graph.ancestors(ready)
     operators = [op for i in above if (op := graph.steps[i].operator) is not None]
     if ready and all(operator.keeps_rows for operator in operators):
-        wide = graph.frame(data, bound, above).cache()
+        wide = graph.frame(data, bound, above, first_row=first_row).cache()
         return [(i, graph.inputs(wide, bound, i)) for i in ready], wide
     data = data.cache()
-    return [
-        (i, graph.inputs(graph.frame(data, bound, graph.ancestors([i])), bound, i)) for i in ready
-    ], data
+    frames = {
+        i: graph.frame(data, bound, graph.ancestors([i]), first_row=first_row) for i in ready
+    }
+    return [(i, graph.inputs(frame, bound, i)) for i, frame in frames.items()], data

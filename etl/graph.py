@@ -9,7 +9,7 @@ import polars as pl
 from emberline.errors import DataError
 from emberline.etl.errors import NotFittedError
 from emberline.etl.node import Kind, Node
-from emberline.etl.operator import Operator
+from emberline.etl.operator import ROW_INDEX, Operator
 from emberline.etl.schema import Schema
 from emberline.etl.selection import Selection
 from emberline.etl.selector import ColumnSelector
@@ -55,11 +55,13 @@ class BoundStep:
         outputs: the columns it gives.
         origin: output name -> the plan's unique name of that column, made of the step's index
             and the name. Steps that only choose columns pass their parents' names on.
+        rows: whose rows these are: 0 the data's, else the number of the step that made them.
     """
 
     inputs: Selection
     outputs: Selection
     origin: dict[str, str]
+    rows: int = 0
 
 
 class Graph:
@@ -117,6 +119,14 @@ class Graph:
         """Give the indices of the steps that learn from data."""
         return [i for i, s in enumerate(self.steps) if isinstance(s.operator, StatOperator)]
 
+    def reads_other_rows(self, bound: Sequence[BoundStep], steps: Collection[int]) -> bool:
+        """Say whether an operator among the steps looks beyond the row that it transforms."""
+        return any(
+            operator.reads_other_rows(bound[i].inputs)
+            for i in steps
+            if (operator := self.steps[i].operator) is not None
+        )
+
     def ancestors(self, targets: Collection[int]) -> list[int]:
         """Give the indices of every step above the targets, themselves excluded, in order."""
         found: set[int] = set()
@@ -144,9 +154,17 @@ class Graph:
                 raise DataError(f"column {name!r} starts with a control character; rename it")
         bound: list[BoundStep] = []
         for number, step in enumerate(self.steps):
-            inputs, origin = self._inputs(step, [bound[parent] for parent in step.parents], schema)
+            parents = [bound[parent] for parent in step.parents]
+            inputs, origin = self._inputs(step, parents, schema)
+            rows = next(iter(found := {parent.rows for parent in parents}), 0)
+            if len(found) > 1:
+                raise DataError(
+                    f"{step.where}: the columns {inputs.available.names} are of different rows, "
+                    "because an operator above some of them makes rows of its own (Groupby). Use "
+                    "ops.JoinGroupby for statistics beside every row, or two workflows"
+                )
             if step.operator is None:
-                bound.append(BoundStep(inputs=inputs, outputs=inputs, origin=origin))
+                bound.append(BoundStep(inputs=inputs, outputs=inputs, origin=origin, rows=rows))
                 continue
             step.operator.check(inputs)
             outputs = step.operator.output_schema(inputs)
@@ -155,6 +173,7 @@ class Graph:
                     inputs=inputs,
                     outputs=Selection(outputs, inputs.groups if step.operator.keeps_groups else ()),
                     origin={name: f"{MARK}{number}{MARK}{name}" for name in outputs.names},
+                    rows=number if step.operator.makes_rows else rows,
                 )
             )
         return bound
@@ -170,7 +189,7 @@ class Graph:
         origin: dict[str, str] = {}
         columns = Schema()
         groups: list[tuple[str, ...]] = []
-        for parent in parents:
+        for parent in parents[:1] if step.kind == "apply" else parents:
             for column in parent.outputs.schema:
                 unique = parent.origin[column.name]
                 if origin.setdefault(column.name, unique) != unique:
@@ -181,7 +200,11 @@ class Graph:
                 if column.name not in columns:
                     columns = columns + Schema([column])
             groups += [group for group in parent.outputs.groups if group not in groups]
-        selection = Selection(columns, tuple(groups))
+        extra = Schema()
+        for parent in parents[1:] if step.kind == "apply" else ():
+            others = parent.outputs.schema.without(columns.names)
+            extra += others.without(extra.names)
+        selection = Selection(columns, tuple(groups), extra)
         if step.selector is not None:
             chosen = step.selector.resolve(columns, where=step.where)
             names = chosen.names
@@ -193,7 +216,12 @@ class Graph:
         return selection, {name: origin[name] for name in selection.names}
 
     def frame(
-        self, data: pl.LazyFrame, bound: Sequence[BoundStep], steps: Collection[int]
+        self,
+        data: pl.LazyFrame,
+        bound: Sequence[BoundStep],
+        steps: Collection[int],
+        *,
+        first_row: int = 0,
     ) -> pl.LazyFrame:
         """Lay the named steps out as one wide frame with the plan's unique names.
 
@@ -201,6 +229,7 @@ class Graph:
             data: the data, with the dtypes of the schema that `bound` was made with.
             bound: from `bind`.
             steps: indices; all their ancestors among them.
+            first_row: the position of the first row, where `data` is a part.
 
         Raises:
             NotFittedError: a step among them has not learned yet.
@@ -213,6 +242,9 @@ class Graph:
         }
         frame = data.select(pl.col(name).alias(unique) for name, unique in needed.items())
         live = list(needed.values())
+        if any(getattr(step.operator, "uses_row_index", False) for step in self.steps):
+            frame = frame.with_row_index(ROW_INDEX, offset=first_row)
+            live.append(ROW_INDEX)
         for number in sorted(steps):
             operator = self.steps[number].operator
             if operator is None:
@@ -224,14 +256,18 @@ class Graph:
             step = bound[number]
             frame = operator.transform(self.inputs(frame, bound, number), step.inputs)
             made = [pl.col(name).alias(unique) for name, unique in step.origin.items()]
+            if operator.makes_rows:
+                live = []  # what follows uses none of it: `bind` has seen to that
             frame = frame.select([*live, *made])
             live += step.origin.values()
         return frame
 
     def inputs(self, frame: pl.LazyFrame, bound: Sequence[BoundStep], number: int) -> pl.LazyFrame:
         """Give the wide frame with the inputs of one step under the user's names as well."""
-        origin = {k: v for p in self.steps[number].parents for k, v in bound[p].origin.items()}
-        names = bound[number].inputs.names
+        # Reversed: where a name comes from two parents, the first one's is meant (see `_inputs`).
+        parents = reversed(self.steps[number].parents)
+        origin = {k: v for p in parents for k, v in bound[p].origin.items()}
+        names = bound[number].inputs.available.names
         return frame.with_columns(pl.col(origin[name]).alias(name) for name in names)
 
     def output(self, data: pl.LazyFrame, bound: Sequence[BoundStep]) -> pl.LazyFrame:

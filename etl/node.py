@@ -20,7 +20,8 @@ class Node:
     Attributes:
         kind: "select" (from the data), "concat" (`+`), "subset" (`[]`), "drop" (`-`) or
             "apply" (`>>`).
-        parents: where its columns come from.
+        parents: where its columns come from; of apply the first, the others are what the operator
+            needs beside them.
         selector: the names of select, subset and drop.
         operator: the operator of apply.
     """
@@ -58,12 +59,13 @@ class Node:
             return node
         if isinstance(operator, type) and issubclass(operator, Operator):
             operator = operator()
-        if isinstance(operator, Operator):
-            return Node("apply", [self], operator=operator)
-        if callable(operator):
+        if callable(operator) and not isinstance(operator, Operator):
             from emberline.etl.ops.lambda_op import LambdaOp
 
-            return Node("apply", [self], operator=LambdaOp(operator))
+            operator = LambdaOp(operator)
+        if isinstance(operator, Operator):
+            beside = [_dependency(item) for item in operator.dependencies]
+            return Node("apply", [self, *beside], operator=operator)
         raise DataError(f"the right side of >> must be an operator or a function, got {operator!r}")
 
     def __add__(self, other: object) -> "Node":
@@ -103,3 +105,11 @@ class Node:
     def __repr__(self) -> str:
         what = self.operator if self.operator is not None else self.selector
         return f"<Node {self.kind}{'' if what is None else f' {what!r}'}>"
+
+
+def _dependency(columns: object) -> Node:
+    """Give columns that an operator needs as a node; names may turn out to be selected ones."""
+    if isinstance(columns, Node):
+        return columns
+    selector = ColumnSelector.of(columns)
+    return Node("select", selector=selector.optional())

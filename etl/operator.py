@@ -1,7 +1,7 @@
 """What an operator is."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
@@ -14,7 +14,10 @@ from emberline.etl.selection import Selection
 if TYPE_CHECKING:
     from emberline.etl.node import Node
 
-__all__ = ["Operator"]
+__all__ = ["ROW_INDEX", "Operator"]
+
+#: The plan's column of row positions; a control character starts it, as no user column may.
+ROW_INDEX = "\x1frow"
 
 
 class Operator:
@@ -28,10 +31,34 @@ class Operator:
     #: True when the outputs are the inputs with other metadata: joint groups then stay.
     keeps_groups = False
 
+    #: True when the outputs are other rows than the inputs (one a group, say). Columns of the rows
+    #: before cannot be joined with them.
+    makes_rows = False
+
+    #: True when `transform` and `partial` read `ROW_INDEX`, the position of a row in the data
+    #: (uint32 from 0), which is then there whatever was filtered before.
+    uses_row_index = False
+
     @property
     def keeps_rows(self) -> bool:
         """Whether `transform` gives every row once, in order; the default says yes."""
         return True
+
+    @property
+    def dependencies(self) -> Sequence[Any]:
+        """Columns that are needed beside the selected ones: names, selectors or nodes.
+
+        They come to the other methods as `Selection.extra`. A name is a selected column where
+        there is one of that name, or else a column of the data.
+        """
+        return ()
+
+    def reads_other_rows(self, selection: Selection) -> bool:
+        """Say whether an output row depends on other rows: neighbours, groups, aggregates.
+
+        What learns from such columns gets all data in one part.
+        """
+        return self.makes_rows
 
     def check(self, selection: Selection) -> None:
         """Refuse columns that this operator cannot use; called before anything is read.
@@ -49,8 +76,8 @@ class Operator:
         """Add or replace the output columns in `frame`.
 
         Args:
-            frame: has the selected columns under their names. It carries other columns too,
-                under names that no user column has: leave them as they are.
+            frame: has the selected and the extra columns under their names. It carries other
+                columns too, under names that no user column has: leave them as they are.
             selection: the input columns with their schema.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define transform")
@@ -67,7 +94,7 @@ class Operator:
         for name, sources in mapping.items():
             made = column_of(name, found[name])
             if sources:
-                source = selection.schema[sources[0]]
+                source = selection.available[sources[0]]
                 properties = dict(source.properties)
                 if made.is_list != source.is_list or made.is_ragged != source.is_ragged:
                     properties.pop("value_count", None)
@@ -79,7 +106,9 @@ class Operator:
 
     def output_dtypes(self, selection: Selection) -> dict[str, pl.DataType]:
         """Give the dtypes of the outputs, by a run of the plan over no rows."""
-        schema = {column.name: dtype_of(column) for column in selection.schema}
+        schema = {column.name: dtype_of(column) for column in selection.available}
+        if self.uses_row_index:
+            schema[ROW_INDEX] = pl.UInt32()
         frame = self.transform(pl.LazyFrame(schema=schema), selection)
         return dict(frame.collect_schema().items())
 

@@ -1,7 +1,7 @@
 """The columns that reach an operator."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from emberline.errors import nearest
 from emberline.etl.errors import ColumnNotFoundError
@@ -17,15 +17,23 @@ class Selection:
     Attributes:
         schema: the columns.
         groups: joint groups; every member is a column of `schema`.
+        extra: columns beside the selected ones, which the operator named in `dependencies`; none
+            of `schema`.
     """
 
     schema: Schema
     groups: tuple[tuple[str, ...], ...] = ()
+    extra: Schema = field(default_factory=Schema)
 
     @property
     def names(self) -> list[str]:
         """The column names in order."""
         return self.schema.names
+
+    @property
+    def available(self) -> Schema:
+        """The selected columns, then the extra ones."""
+        return self.schema + self.extra
 
     def require(self, names: Iterable[str], *, where: str) -> None:
         """Check that the named columns are here.
@@ -47,4 +55,4 @@ class Selection:
         """Give the part with these columns, in the order of `names`; groups shrink with it."""
         kept = list(dict.fromkeys(names))
         groups = (tuple(n for n in group if n in kept) for group in self.groups)
-        return Selection(self.schema.select(kept), tuple(g for g in groups if g))
+        return Selection(self.schema.select(kept), tuple(g for g in groups if g), self.extra)

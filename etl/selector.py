@@ -1,5 +1,6 @@
 """Which columns, by name, by tag, or all of them."""
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ class ColumnSelector:
         self.names: tuple[str, ...] = tuple(dict.fromkeys(flat))
         self.groups: tuple[tuple[str, ...], ...] = tuple(dict.fromkeys(groups))
         self.tags = normalize_tags(tags)
+        self._optional = False
         members = [name for group in self.groups for name in group]
         for name in members:
             if members.count(name) > 1:
@@ -80,6 +82,15 @@ class ColumnSelector:
             return cls(list(value))
         raise DataError(f"expected column names or a ColumnSelector, got {value!r}")
 
+    def optional(self) -> "ColumnSelector":
+        """Give the selector that skips names which do not exist, and may select nothing.
+
+        For what an operator needs beside its columns: a name may be one of those instead.
+        """
+        out = copy.copy(self)
+        out._optional = True
+        return out
+
     def resolve(self, schema: Schema, *, where: str) -> Selection:
         """Give the columns that this selects from `schema`.
 
@@ -92,16 +103,16 @@ class ColumnSelector:
             DataError: nothing is selected.
         """
         for name in self.names:
-            if name not in schema:
+            if name not in schema and not self._optional:
                 raise ColumnNotFoundError(
                     f"{where}: no column {name!r} in the data{nearest(name, schema.names)}"
                 )
-        names = list(self.names)
+        names = [name for name in self.names if name in schema]
         if self.all:
             names += [name for name in schema.names if name not in names]
         if self.tags:
             names += [c.name for c in schema.select_by_tag(self.tags) if c.name not in names]
-        if not names:
+        if not names and not self._optional:
             tags = f" with tags {sorted(map(str, self.tags))}" if self.tags else ""
             raise DataError(f"{where}: the selection{tags} is empty; it matches no column")
         return Selection(schema.select(names), self.groups)

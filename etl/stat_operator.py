@@ -51,7 +51,8 @@ class StatOperator(Operator):
         """Give the plans of the statistics over `frame`, by name.
 
         Args:
-            frame: has the selected columns under their names (and others, to be ignored).
+            frame: has the selected and the extra columns under their names (and others, to be
+                ignored).
             selection: the input columns with their schema.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define partial")

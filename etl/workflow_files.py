@@ -166,6 +166,8 @@ def _step(item: Mapping[str, Any], number: int, tables: Mapping[str, pl.DataFram
     selector = None
     if "columns" in item:
         selector = ColumnSelector([*item["columns"], *(list(g) for g in item["groups"])])
+        if not item["columns"]:
+            selector = selector.optional()
     operator: Operator | None = None
     if kind == "apply":
         arguments = item["arguments"]
