@@ -171,7 +171,9 @@ class Graph:
             bound.append(
                 BoundStep(
                     inputs=inputs,
-                    outputs=Selection(outputs, inputs.groups if step.operator.keeps_groups else ()),
+                    outputs=Selection(outputs, inputs.groups, also_alone=inputs.also_alone)
+                    if step.operator.keeps_groups
+                    else Selection(outputs),
                     origin={name: f"{MARK}{number}{MARK}{name}" for name in outputs.names},
                     rows=number if step.operator.makes_rows else rows,
                 )
@@ -189,6 +191,7 @@ class Graph:
         origin: dict[str, str] = {}
         columns = Schema()
         groups: list[tuple[str, ...]] = []
+        alone: list[str] = []
         for parent in parents[:1] if step.kind == "apply" else parents:
             for column in parent.outputs.schema:
                 unique = parent.origin[column.name]
@@ -200,11 +203,14 @@ class Graph:
                 if column.name not in columns:
                     columns = columns + Schema([column])
             groups += [group for group in parent.outputs.groups if group not in groups]
+            alone += parent.outputs.alone
         extra = Schema()
         for parent in parents[1:] if step.kind == "apply" else ():
             others = parent.outputs.schema.without(columns.names)
             extra += others.without(extra.names)
-        selection = Selection(columns, tuple(groups), extra)
+        grouped = {name for group in groups for name in group}
+        also_alone = tuple(dict.fromkeys(name for name in alone if name in grouped))
+        selection = Selection(columns, tuple(groups), extra, also_alone)
         if step.selector is not None:
             chosen = step.selector.resolve(columns, where=step.where)
             names = chosen.names
@@ -212,7 +218,7 @@ class Graph:
                 names = [name for name in columns.names if name not in chosen.schema]
             selection = selection.keep(names)
             if chosen.groups and step.kind == "subset":
-                selection = Selection(selection.schema, chosen.groups)
+                selection = replace(selection, groups=chosen.groups, also_alone=chosen.also_alone)
         return selection, {name: origin[name] for name in selection.names}
 
     def frame(
@@ -319,8 +325,6 @@ def _shrink(step: Step, kept: Selection) -> Step:
         return step
     # A drop becomes a subset: what it dropped may itself be gone.
     kind: Kind = "subset" if step.kind == "drop" else step.kind
-    return Step(name=step.name, kind=kind, parents=step.parents, selector=_exactly(kept))
-
-
-def _exactly(selection: Selection) -> ColumnSelector:
-    return ColumnSelector([*selection.names, *(list(group) for group in selection.groups)])
+    return Step(
+        name=step.name, kind=kind, parents=step.parents, selector=ColumnSelector.exactly(kept)
+    )

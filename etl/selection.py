@@ -19,11 +19,13 @@ class Selection:
         groups: joint groups; every member is a column of `schema`.
         extra: columns beside the selected ones, which the operator named in `dependencies`; none
             of `schema`.
+        also_alone: members of groups that were selected on their own as well.
     """
 
     schema: Schema
     groups: tuple[tuple[str, ...], ...] = ()
     extra: Schema = field(default_factory=Schema)
+    also_alone: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -34,6 +36,12 @@ class Selection:
     def available(self) -> Schema:
         """The selected columns, then the extra ones."""
         return self.schema + self.extra
+
+    @property
+    def alone(self) -> list[str]:
+        """The columns that were selected on their own, not only as members of a group."""
+        grouped = {name for group in self.groups for name in group} - set(self.also_alone)
+        return [name for name in self.names if name not in grouped]
 
     def require(self, names: Iterable[str], *, where: str) -> None:
         """Check that the named columns are here.
@@ -55,4 +63,6 @@ class Selection:
         """Give the part with these columns, in the order of `names`; groups shrink with it."""
         kept = list(dict.fromkeys(names))
         groups = (tuple(n for n in group if n in kept) for group in self.groups)
-        return Selection(self.schema.select(kept), tuple(g for g in groups if g), self.extra)
+        alone = tuple(name for name in self.also_alone if name in kept)
+        left = tuple(group for group in groups if group)
+        return Selection(self.schema.select(kept), left, self.extra, alone)

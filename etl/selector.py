@@ -43,6 +43,7 @@ class ColumnSelector:
         """
         items: Iterable[object] = [names] if isinstance(names, str) else names
         flat: list[str] = []
+        alone: list[str] = []
         groups: list[tuple[str, ...]] = []
         self.all = False
         for item in items:
@@ -51,6 +52,7 @@ class ColumnSelector:
                     self.all = True
                 else:
                     flat.append(item)
+                    alone.append(item)
             elif isinstance(item, (list, tuple)) and item and all(isinstance(n, str) for n in item):
                 groups.append(tuple(dict.fromkeys(item)))
                 flat.extend(item)
@@ -60,12 +62,16 @@ class ColumnSelector:
                 )
         self.names: tuple[str, ...] = tuple(dict.fromkeys(flat))
         self.groups: tuple[tuple[str, ...], ...] = tuple(dict.fromkeys(groups))
+        self.also_alone = _members(self.groups, alone)
         self.tags = normalize_tags(tags)
         self._optional = False
-        members = [name for group in self.groups for name in group]
-        for name in members:
-            if members.count(name) > 1:
-                raise DataError(f"column {name!r} is in two groups; a column has one vocabulary")
+
+    @classmethod
+    def exactly(cls, selection: Selection) -> "ColumnSelector":
+        """Give the selector of these columns, in their order, with their groups."""
+        out = cls(selection.names)
+        out.groups, out.also_alone = selection.groups, selection.also_alone
+        return out
 
     @classmethod
     def of(cls, value: object) -> "ColumnSelector":
@@ -115,7 +121,7 @@ class ColumnSelector:
         if not names and not self._optional:
             tags = f" with tags {sorted(map(str, self.tags))}" if self.tags else ""
             raise DataError(f"{where}: the selection{tags} is empty; it matches no column")
-        return Selection(schema.select(names), self.groups)
+        return Selection(schema.select(names), self.groups, also_alone=self.also_alone)
 
     def __add__(self, other: object) -> Any:
         """Join two selections; with a node on the right the result is a node."""
@@ -124,11 +130,16 @@ class ColumnSelector:
         if isinstance(other, Node):
             return Node.select(self) + other
         more = ColumnSelector.of(other)
-        groups = [list(group) for group in self.groups + more.groups]
-        names: list[str | Sequence[str]] = [*self.names, *more.names, *groups]
-        if self.all or more.all:
-            names.append("*")
-        return ColumnSelector(names, tags=self.tags | more.tags)
+        out = ColumnSelector([*self.names, *more.names], tags=self.tags | more.tags)
+        out.all = self.all or more.all
+        out.groups = tuple(dict.fromkeys(self.groups + more.groups))
+        alone = [name for one in (self, more) for name in one._alone()]
+        out.also_alone = _members(out.groups, alone)
+        return out
+
+    def _alone(self) -> list[str]:
+        grouped = {name for group in self.groups for name in group}
+        return [n for n in self.names if n not in grouped or n in self.also_alone]
 
     def __radd__(self, other: object) -> Any:
         return ColumnSelector.of(other) + self
@@ -146,3 +157,9 @@ class ColumnSelector:
         parts += ["*"] if self.all else []
         tags = f", tags={sorted(map(str, self.tags))}" if self.tags else ""
         return f"ColumnSelector({parts}{tags})"
+
+
+def _members(groups: Iterable[tuple[str, ...]], alone: Iterable[str]) -> tuple[str, ...]:
+    """Give the names that are members of groups, each once."""
+    members = {name for group in groups for name in group}
+    return tuple(dict.fromkeys(name for name in alone if name in members))

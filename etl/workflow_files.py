@@ -75,6 +75,8 @@ def _step_json(step: Step, bound: BoundStep) -> dict[str, Any]:
         kind = "subset" if step.kind == "drop" else step.kind
         groups = [list(group) for group in bound.outputs.groups]
         out |= {"kind": kind, "columns": bound.outputs.names, "groups": groups}
+        if bound.outputs.also_alone:
+            out["also_alone"] = list(bound.outputs.also_alone)
     if step.operator is not None:
         cls = type(step.operator)
         # LambdaOp and its like refuse by themselves, with a message about what to use.
@@ -166,6 +168,7 @@ def _step(item: Mapping[str, Any], number: int, tables: Mapping[str, pl.DataFram
     selector = None
     if "columns" in item:
         selector = ColumnSelector([*item["columns"], *(list(g) for g in item["groups"])])
+        selector.also_alone = tuple(str(name) for name in item.get("also_alone", ()))
         if not item["columns"]:
             selector = selector.optional()
     operator: Operator | None = None

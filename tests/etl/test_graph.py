@@ -100,7 +100,12 @@ def test_unknown_columns_name_the_node_and_the_nearest() -> None:
         (lambda: [1] >> plus(1), "list of names"),
         (lambda: nvt.Workflow(3), "expected column names"),
         (lambda: (["a"] >> plus(1)) >> 3, "must be an operator or a function, got 3"),
-        (lambda: [["a", "b"], ["a", "c"]] >> ops.Categorify(), "'a' is in two groups"),
+        (
+            lambda: nvt.Workflow([["a", "b"], ["a", "c"]] >> ops.Categorify()).fit(
+                pl.DataFrame({"a": [1], "b": [1], "c": [1]})
+            ),
+            "'a' is in two groups",
+        ),
     ],
 )
 def test_wrong_graphs_are_refused(make: object, message: str) -> None:
