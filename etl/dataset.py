@@ -1,35 +1,45 @@
 """Data to read, wherever it is."""
 
-import glob
 import os
-import re
-from collections.abc import Mapping, Sequence
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from polars.exceptions import PolarsError
 
-from emberline.artifacts import MANIFEST, open_directory
+from emberline.artifacts import MANIFEST
 from emberline.errors import DataError, nearest
-from emberline.etl.dtypes import column_of, parse_dtype
-from emberline.etl.errors import ColumnNotFoundError
+from emberline.etl.column_dtypes import convert, dtype_name
+from emberline.etl.dtypes import column_of
+from emberline.etl.errors import ColumnNotFoundError, UnsupportedError
 from emberline.etl.execution import collect, reading
 from emberline.etl.frames import from_frame
-from emberline.etl.schema import SCHEMA_FILE, Schema
-from emberline.etl.writer import DATASET_KIND, DATASET_VERSION, ROW_GROUP_SIZE, write_dataset
+from emberline.etl.memory_size import parse_size, rows_within
+from emberline.etl.partitioned_plan import PART_ROWS, PartitionedPlan
+from emberline.etl.partitions import keyed, merge_frames
+from emberline.etl.remote_files import RemoteDirectory, is_remote
+from emberline.etl.schema import Schema
+from emberline.etl.shuffle import shuffle_seed
+from emberline.etl.source import Source, find_source
+from emberline.etl.write_options import (
+    ROW_GROUP_SIZE,
+    Compression,
+    WriteOptions,
+    file_names,
+    tagged,
+)
+from emberline.etl.writer import FILE_INDEX, write_dataset
 
 __all__ = ["Dataset"]
 
-Engine = Literal["parquet", "csv"]
 
-#: Rows of a part: bounds what the streaming engine buffers in a fit. Fitting ids and genres of
-#: 25 M ratings peaked at 0.3 GB with 2 M, 0.45 GB with 4 M, 1.4 GB in one part; times were alike.
-PART_ROWS = 4_000_000
+class Dataset(PartitionedPlan):
+    """Rows with a schema: files or a frame. Nothing is read before it is needed.
 
-
-class Dataset:
-    """Rows with a schema: parquet or CSV files, or a frame. Nothing is read before it is needed.
+    Partitions are ranges of rows: what `to_iter` gives one by one and, where their number was
+    asked for, the files that `to_parquet` writes. They change no result.
 
     >>> import polars as pl
     >>> data = Dataset(pl.DataFrame({"user": [1, 2, 2]}))
@@ -39,131 +49,347 @@ class Dataset:
 
     def __init__(
         self,
-        source: Any,
-        engine: Engine | None = None,
-        *,
+        path_or_source: Any,
+        engine: str | None = None,
+        npartitions: int | None = None,
+        part_size: int | str | None = None,
+        part_mem_fraction: float | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        dtypes: Mapping[str, Any] | None = None,
+        client: Any = "auto",
+        cpu: bool | None = None,
+        base_dataset: "Dataset | None" = None,
         schema: Schema | None = None,
-        dtypes: Mapping[str, str] | None = None,
+        **kwargs: Any,
     ) -> None:
         """Open the source and check that its files belong together.
 
         Args:
-            source: a directory that `to_parquet` wrote, another directory of parquet (or CSV)
-                files, a file, a glob pattern, a list of files; or a frame (Polars DataFrame or
-                LazyFrame, pandas DataFrame, pyarrow Table).
-            engine: "parquet" or "csv"; None goes by the suffix.
+            path_or_source: a directory that `to_parquet` wrote, another directory of parquet, CSV
+                or Arrow IPC files, a file, a glob pattern, an address such as `s3://bucket/data`,
+                or a list of these; or a frame (Polars DataFrame or LazyFrame, pandas or dask
+                DataFrame, pyarrow Table).
+            engine: "parquet", "csv" or "ipc"; None goes by the suffix.
+            npartitions: the number of partitions; overrides the two sizes.
+            part_size: bytes in memory of a partition, or a size like "100MB".
+            part_mem_fraction: the same as a share of this machine's memory.
+            storage_options: passed to fsspec for an address.
+            dtypes: column -> dtype that it is read as; "hex" reads hexadecimal text as int32
+                (from 80000000 up negative), as NVTabular does.
+            client: accepted for NVTabular's sake; all work is done in this process.
+            cpu: True or None; the GPU is not chosen here.
+            base_dataset: accepted for NVTabular's sake; its schema is the default one.
             schema: select these columns and take their tags and properties; by default the
-                directory's `schema.json`, or else the files' columns without tags.
-            dtypes: column -> dtype for CSV, where the first 10,000 rows mislead.
+                directory's `schema.json`. `.merlin/schema.json` and `schema.pbtxt` beside the
+                files give tags and properties to the columns there are.
+            **kwargs: `columns`, a list of columns to keep; for CSV files the arguments of pandas
+                `sep`, `header`, `names`, `quotechar`, `na_values`, `skiprows`.
 
         Raises:
             DataError: no such file, no file in it, a file that is not what the engine reads (named),
-                files with different columns (named).
-            ColumnNotFoundError: `schema` or `dtypes` names a column that does not exist.
+                files with different columns (named), an argument that makes no sense.
+            ColumnNotFoundError: `schema`, `dtypes` or `columns` names a column that is not there.
+            UnsupportedError: what NVTabular offers and emberline does not; says what to use.
             ArtifactError: a directory of ours that is damaged, or another kind of directory.
         """
-        if engine not in (None, "parquet", "csv"):
-            raise DataError(f"engine must be 'parquet', 'csv' or None, got {engine!r}")
-        self._files: tuple[Path, ...] = ()
-        self._num_rows: int | None = None
-        self._sliceable = False
-        found = from_frame(source)
+        if cpu is False:
+            raise UnsupportedError("cpu=False: data sets are read by the CPU; leave cpu out")
+        if client not in (None, "auto"):
+            warnings.warn(
+                "Dataset(client=...) has no effect: all work is done in this process",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__init__()
+        self._source: Source | None = None
+        self._derive: Callable[[bool], pl.LazyFrame] | None = None
+        wanted = {name: dtype_name(dtype, column=name) for name, dtype in (dtypes or {}).items()}
+        columns = kwargs.pop("columns", None)
+        hints: Schema | None = None
+        found = from_frame(path_or_source)
         if found is not None:
-            self._lazy = found[0]
+            if kwargs:
+                raise DataError(f"{', '.join(kwargs)}: an argument of csv files, got a frame")
+            plan, self._kind = found
         else:
-            files, stored = _find(source, engine)
-            self._files = tuple(files)
-            schema = schema if schema is not None else stored
-            kind = engine or ("csv" if files[0].suffix == ".csv" else "parquet")
-            self._lazy = _scan_csv(files, dtypes or {}) if kind == "csv" else _scan_parquet(files)
-            self._sliceable = kind == "parquet"
-        with reading(self._files):
-            given = self._lazy.collect_schema()
-        found_schema = Schema([column_of(name, dtype) for name, dtype in given.items()])
-        if schema is not None:
-            for name in schema.names:
+            self._source = find_source(
+                path_or_source, engine, storage_options=storage_options, csv=kwargs
+            )
+            schema = self._source.schema if schema is None else schema
+            hints = self._source.hints
+            self._files = self._source.paths
+            plan = self._source.scan(self._csv_dtypes(wanted))
+        if schema is None and base_dataset is not None:
+            schema = base_dataset.schema
+        self._dtypes, self._columns = wanted, columns
+        self._lazy, self._schema = self._read(plan, schema, hints)
+        self._set_partitions(npartitions, part_size, part_mem_fraction)
+
+    def _csv_dtypes(self, dtypes: Mapping[str, str]) -> dict[str, str]:
+        if self._source is None or self._source.engine != "csv":
+            return {}
+        # Hexadecimal digits may look like a number: 00000012 must not become 12.
+        return {n: "string" if dtype == "hex" else dtype for n, dtype in dtypes.items()}
+
+    def _read(
+        self, plan: pl.LazyFrame, schema: Schema | None, hints: Schema | None
+    ) -> tuple[pl.LazyFrame, Schema]:
+        """Give the plan with the columns and dtypes asked for, and its schema."""
+        with reading(self.files):
+            given = plan.collect_schema()
+        plan = convert(plan, given, self._dtypes)
+        with reading(self.files):
+            given = plan.collect_schema()
+        for argument, names in (
+            ("columns", self._columns or ()),
+            ("the schema", schema.names if schema is not None else ()),
+        ):
+            for name in names:
                 if name not in given:
                     raise ColumnNotFoundError(
-                        f"the schema has a column {name!r} that the data has not"
+                        f"{argument} has a column {name!r} that the data has not"
                         f"{nearest(name, given)}"
                     )
-            self._lazy = self._lazy.select(schema.names)
-            found_schema = schema
-        self._schema = found_schema
+        out = Schema([column_of(name, dtype) for name, dtype in given.items()])
+        if hints is not None:
+            out = Schema([_hinted(column, hints) for column in out])
+        if schema is not None:
+            # What was converted here has the dtype it was converted to.
+            changed = {n: given[n] for n in self._dtypes if n in schema}
+            out = Schema(
+                [
+                    c.with_dtype(column_of(c.name, changed[c.name]).dtype)
+                    if c.name in changed
+                    else c
+                    for c in schema
+                ]
+            )
+        if self._columns is not None:
+            out = out.select(self._columns)
+        return plan.select(out.names), out
 
     @classmethod
-    def _derived(cls, frame: pl.LazyFrame, schema: Schema, files: Sequence[Path]) -> "Dataset":
-        """Give a plan over the files of another data set as a data set."""
+    def _derived(
+        cls,
+        frame: pl.LazyFrame,
+        schema: Schema,
+        files: Sequence[Path] = (),
+        *,
+        base: "Dataset | None" = None,
+        derive: Callable[[bool], pl.LazyFrame] | None = None,
+    ) -> "Dataset":
+        """Give a plan over the rows of another data set as a data set.
+
+        Args:
+            frame: the plan.
+            schema: its columns.
+            files: what it reads, for messages.
+            base: the data set it was made of; its number of partitions is kept.
+            derive: gives the plan again; with True it carries `FILE_INDEX`. None for a plan whose
+                rows do not follow those of the files.
+        """
         out = cls(frame, schema=schema)
         out._files = tuple(files)
+        if base is not None:
+            out._kind, out._files = base._kind, base._files
+            out._npartitions, out._part_bytes = base._npartitions, base._part_bytes
+            if derive is not None:
+                out._source, out._derive = base._source, derive
         return out
 
-    @property
-    def schema(self) -> Schema:
-        """The columns."""
-        return self._schema
+    def _numbered(self) -> pl.LazyFrame:
+        """Give the rows with `FILE_INDEX`, the position of the input file that they come from."""
+        if self._source is None:
+            raise DataError(
+                "preserve_files needs input files with rows in their order; this data set is made "
+                "of frames, joined or reordered"
+            )
+        if self._derive is not None:
+            return self._derive(True).select(*self._schema.names, FILE_INDEX)
+        plans = self._source.scan_each(self._csv_dtypes(self._dtypes))
+        numbered = pl.concat(
+            convert(plan, plan.collect_schema(), self._dtypes).select(
+                *self._schema.names, pl.lit(i, dtype=pl.UInt32).alias(FILE_INDEX)
+            )
+            for i, plan in enumerate(plans)
+        )
+        return numbered
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that a read touches; empty for frames."""
-        return self._files
-
-    @property
-    def num_rows(self) -> int:
-        """The number of rows; parquet files know it, anything else is counted once."""
-        if self._num_rows is None:
-            counted = collect(self._lazy.select(pl.len()), files=self._files).item()
-            self._num_rows = int(counted)
-        return self._num_rows
-
-    def __len__(self) -> int:
-        return self.num_rows
-
-    def to_lazy(self) -> pl.LazyFrame:
-        """Give the rows as a lazy Polars plan."""
-        return self._lazy
+    def file_partition_map(self) -> dict[str, list[int]]:
+        """Each file with the numbers of the partitions that its rows are in."""
+        if self._source is None:
+            return {}
+        counts = [
+            int(collect(plan.select(pl.len())).item())
+            for plan in self._source.scan_each(self._csv_dtypes(self._dtypes))
+        ]
+        out: dict[str, list[int]] = {}
+        ends = [sum(self.partition_lens[: i + 1]) for i in range(self.npartitions)]
+        start = 0
+        for file, count in zip(self._source.files, counts, strict=True):
+            stop = start + count
+            first = [e - n for e, n in zip(ends, self.partition_lens, strict=True)]
+            out[file] = [
+                i
+                for i, (a, b) in enumerate(zip(first, ends, strict=True))
+                if a < stop and start < b
+            ]
+            start = stop
+        return out
 
     def parts(self, rows: int = PART_ROWS) -> list[pl.LazyFrame]:
         """Give the rows as plans of at most `rows` rows each, in order.
 
-        Parquet files are cut without reading what lies before; other sources come as one part.
+        Files and frames are cut without reading what lies before; other sources come as one part.
         """
-        if not self._sliceable or self.num_rows <= rows:
+        in_memory = self._kind in ("polars", "pandas", "arrow")
+        files = self._source is not None and self._source.sliceable
+        if self._derive is not None or not (in_memory or files) or self.num_rows <= rows:
             return [self._lazy]
         return [self._lazy.slice(start, rows) for start in range(0, self.num_rows, rows)]
 
-    def to_polars(self) -> pl.DataFrame:
-        """Read all rows into memory.
+    def persist(self) -> "Dataset":
+        """Give the data set with its rows in memory."""
+        return Dataset._derived(self.to_polars().lazy(), self._schema, base=self)
+
+    @classmethod
+    def merge(cls, left: Any, right: Any, **kwargs: Any) -> "Dataset":
+        """Join two data sets or frames; the left one's row order is kept.
+
+        Args:
+            left: a `Dataset` or what one is made of.
+            right: likewise.
+            **kwargs: `on`, or `left_on` and `right_on`; `how` ("inner" by default, "left",
+                "outer"); `suffixes` for columns of both, ("_x", "_y") by default.
 
         Raises:
-            DataError: a damaged file, named.
+            ColumnNotFoundError, DataError: keys that are not there, other arguments.
         """
-        return collect(self._lazy, files=self._files)
+        sides = [one if isinstance(one, Dataset) else cls(one) for one in (left, right)]
+        plan = merge_frames(sides[0].to_lazy(), sides[1].to_lazy(), kwargs)
+        known = {c.name: c for one in reversed(sides) for c in one.schema}
+        out = cls(plan)
+        out._schema = Schema([_hinted(c, Schema(known.values())) for c in out.schema])
+        out._kind = sides[0]._kind
+        return out
 
-    def head(self, n: int = 5) -> pl.DataFrame:
-        """Read the first `n` rows."""
-        return collect(self._lazy.head(n), files=self._files)
+    def shuffle_by_keys(
+        self,
+        keys: str | Sequence[str],
+        hive_data: bool | None = None,
+        npartitions: int | None = None,
+    ) -> "Dataset":
+        """Give the rows reordered, so that rows of equal keys are in one partition.
+
+        Args:
+            keys: columns; in a partition rows keep their order.
+            hive_data: accepted for NVTabular's sake.
+            npartitions: how many; by default as many as before. Some may be empty.
+        """
+        names = [keys] if isinstance(keys, str) else list(keys)
+        for name in names:
+            if name not in self._schema:
+                raise ColumnNotFoundError(
+                    f"keys: no column {name!r}{nearest(name, self._schema.names)}"
+                )
+        count = npartitions or self.npartitions
+        plan, lens = keyed(self._lazy, names, count, files=self.files)
+        out = Dataset._derived(plan, self._schema, base=self)
+        out._set_partitions(count, None, None)
+        out._lens = lens
+        return out
+
+    def validate_dataset(
+        self,
+        add_metadata_file: bool = False,
+        require_metadata_file: bool = True,
+        row_group_max_size: int | str | None = None,
+        file_min_size: int | str | None = None,
+    ) -> bool:
+        """Say whether the files suit the loader; a warning names what does not.
+
+        Args:
+            add_metadata_file: refused; `to_parquet` writes a directory that has one.
+            require_metadata_file: whether a directory must hold `_metadata`.
+            row_group_max_size: bytes of a row group, uncompressed; 500 MB by default.
+            file_min_size: bytes of a file; by default any.
+        """
+        from emberline.etl.file_checks import faults
+
+        if add_metadata_file:
+            raise UnsupportedError("add_metadata_file is not offered; write with to_parquet")
+        found = faults(
+            self._source,
+            require_metadata_file=require_metadata_file,
+            row_group_max=parse_size(row_group_max_size or "500MB", name="row_group_max_size"),
+            file_min=parse_size(file_min_size, name="file_min_size") if file_min_size else 0,
+        )
+        for fault in found:
+            warnings.warn(fault, UserWarning, stacklevel=2)
+        return not found
+
+    def to_cpu(self) -> None:
+        """Do nothing: data sets are read by the CPU."""
+
+    def to_gpu(self) -> None:
+        """Refuse: see `to_cpu`."""
+        raise UnsupportedError("to_gpu is not offered: data sets are read by the CPU")
+
+    def to_ddf(self, columns: Sequence[str] | None = None) -> Any:
+        """Refuse: the rows are no dask collection."""
+        raise UnsupportedError(
+            "to_ddf is not offered; use to_lazy() (a Polars LazyFrame), to_iter() or compute()"
+        )
 
     def to_parquet(
         self,
         output_path: str | os.PathLike[str],
+        shuffle: Any = None,
+        preserve_files: bool = False,
+        output_files: int | Sequence[str] | None = None,
+        out_files_per_proc: int | Sequence[str] | None = None,
+        row_group_size: int | None = None,
+        num_threads: int = 0,
+        dtypes: Mapping[str, Any] | None = None,
+        cats: Sequence[str] | None = None,
+        conts: Sequence[str] | None = None,
+        labels: Sequence[str] | None = None,
+        suffix: str = ".parquet",
+        partition_on: str | Sequence[str] | None = None,
+        method: Literal["subgraph", "worker"] = "subgraph",
+        write_hugectr_keyset: bool = False,
         *,
-        shuffle: int | None = None,
-        row_group_size: int = ROW_GROUP_SIZE,
-        output_files: int = 1,
-        compression: Literal["zstd", "snappy", "lz4", "uncompressed"] = "zstd",
-        labels: Sequence[str] = (),
+        seed: int | None = None,
+        compression: Compression = "zstd",
+        storage_options: Mapping[str, Any] | None = None,
+        memory_limit: int | str | None = None,
     ) -> "Dataset":
         """Write the data set directory (see `writer.write_dataset`), in bounded memory.
 
         Args:
-            output_path: the directory; one of ours is replaced, complete or not at all.
-            shuffle: None keeps the row order; an integer is the seed of a full shuffle that
-                depends on nothing else.
-            row_group_size: rows of every row group but the last of a file.
-            output_files: how many files share the rows, evenly.
-            compression: of the parquet pages.
+            output_path: the directory; one of ours is replaced, complete or not at all. An
+                address (`s3://...`) is written locally first, then uploaded, its manifest last.
+            shuffle: None keeps the row order; a `Shuffle` or an integer (the seed) is a full
+                shuffle that depends on the seed alone.
+            preserve_files: one output file for each input file, with its name and rows.
+            output_files: how many files share the rows evenly, or their names; by default one,
+                or one a partition where a number of partitions was asked for.
+            out_files_per_proc: the same under NVTabular's other name.
+            row_group_size: rows of every row group but the last of a file; 65,536 by default.
+            num_threads: accepted for NVTabular's sake; the engine uses all cores.
+            dtypes: column -> dtype that it is written as.
+            cats: columns to tag as categorical.
+            conts: columns to tag as continuous.
             labels: columns to tag as targets.
+            suffix: of the file names; it must end in ".parquet".
+            partition_on: columns whose values become directories (`column=value/`).
+            method: accepted for NVTabular's sake.
+            write_hugectr_keyset: refused.
+            seed: the seed beside a `Shuffle`; 0 by default.
+            compression: of the parquet pages.
+            storage_options: passed to fsspec for an address.
+            memory_limit: bytes, or a size like "1GB", that a shuffle sorts within.
 
         Returns:
             The data set that was written.
@@ -173,96 +399,68 @@ class Dataset:
             FileExistsError: `output_path` is something else than a data set of ours.
             OSError: a full disk and the like; what was at `output_path` stays.
         """
-        write_dataset(
-            self._lazy,
-            self._schema,
-            output_path,
-            files=self._files,
-            shuffle=shuffle,
-            row_group_size=row_group_size,
-            output_files=output_files,
+        if write_hugectr_keyset:
+            raise UnsupportedError("write_hugectr_keyset is not offered; HugeCTR is not supported")
+        if method not in ("subgraph", "worker"):
+            raise DataError(f"method must be 'subgraph' or 'worker', got {method!r}")
+        frame, schema = self._lazy, self._schema
+        if preserve_files:
+            frame = self._numbered()
+        if dtypes:
+            wanted = {n: dtype_name(dtype, column=n) for n, dtype in dtypes.items()}
+            frame = convert(frame, frame.collect_schema(), wanted)
+            given = frame.collect_schema()
+            schema = Schema([c.with_dtype(column_of(c.name, given[c.name]).dtype) for c in schema])
+        schema = tagged(schema, cats=cats, conts=conts, labels=labels)
+        bucket_rows = None
+        if memory_limit is not None:
+            # A bucket is held three times: as it is read, sorted, and written.
+            size = parse_size(memory_limit, name="memory_limit")
+            bucket_rows = rows_within(frame, size // 4)
+        options = WriteOptions(
+            shuffle=shuffle_seed(shuffle, seed),
+            row_group_size=ROW_GROUP_SIZE if row_group_size is None else row_group_size,
+            files=file_names(
+                output_files,
+                out_files_per_proc,
+                suffix=suffix,
+                default=1 if partition_on else self._npartitions or 1,
+            ),
+            partition_on=tuple(
+                [partition_on] if isinstance(partition_on, str) else partition_on or ()
+            ),
+            preserve_files=preserve_files,
+            suffix=suffix,
             compression=compression,
-            labels=labels,
+            bucket_rows=bucket_rows,
         )
-        return Dataset(output_path)
+        write: dict[str, Any] = {
+            "options": options,
+            "files": self.files,
+            "inputs": () if self._source is None else self._source.files,
+        }
+        target = os.fspath(output_path)
+        if is_remote(target):
+            remote = RemoteDirectory(target, storage_options)
+            with tempfile.TemporaryDirectory(prefix="emberline-") as directory:
+                local = Path(directory) / "data"
+                write_dataset(frame, schema, local, **write)
+                remote.upload(local, last=MANIFEST)
+        else:
+            write_dataset(frame, schema, target, **write)
+        return Dataset(target, storage_options=storage_options)
 
     def __repr__(self) -> str:
-        where = f"{len(self._files)} files" if self._files else "frame"
-        return f"Dataset({where}, {self._schema!r})"
+        count = 0 if self._source is None else len(self._source.files)
+        return f"Dataset({f'{count} files' if count else 'frame'}, {self._schema!r})"
 
 
-def _natural(file: Path) -> list[tuple[int, str]]:
-    # part_10 after part_2.
-    return [(int(t), "") if t.isdigit() else (-1, t) for t in re.split(r"(\d+)", str(file))]
-
-
-def _find(source: object, engine: Engine | None) -> tuple[list[Path], Schema | None]:
-    """Give the files that `source` means, and the schema stored beside them."""
-    if isinstance(source, (list, tuple)):
-        if not source:
-            raise DataError("the list of files is empty")
-        pairs = [_find(item, engine) for item in source]
-        return [file for files, _ in pairs for file in files], pairs[0][1]
-    if not isinstance(source, (str, os.PathLike)):
-        raise DataError(
-            f"a data set is made from a path, a list of paths, a Polars or pandas frame or a "
-            f"pyarrow Table, got {type(source).__name__}"
-        )
-    path = Path(source)
-    if path.is_dir():
-        # With our schema but no manifest it is an interrupted copy, which open_directory refuses.
-        if (path / MANIFEST).is_file() or (path / SCHEMA_FILE).is_file():
-            manifest = open_directory(
-                path, kind=DATASET_KIND, max_version=DATASET_VERSION, verify=False
-            )
-            parts = [path / name for name in manifest.files if name.endswith(".parquet")]
-            return sorted(parts, key=_natural), Schema.load(path)
-        for suffix in [engine] if engine else ["parquet", "csv"]:
-            files = [f for f in path.glob(f"*.{suffix}") if f.is_file()]
-            if files:
-                return sorted(files, key=_natural), None
-        raise DataError(f"{path} holds no {engine or 'parquet or csv'} file")
-    if path.is_file():
-        return [path], None
-    matches = sorted((Path(name) for name in glob.glob(str(source))), key=_natural)
-    if not matches:
-        raise DataError(f"{path}: no such file or directory, and no file matches it as a pattern")
-    return matches, None
-
-
-def _scan_parquet(files: list[Path]) -> pl.LazyFrame:
-    first: Mapping[str, pl.DataType] | None = None
-    for file in files:
-        try:
-            schema = pl.read_parquet_schema(file)
-        except (PolarsError, OSError) as error:
-            size = file.stat().st_size
-            what = "is empty" if size == 0 else "is truncated, damaged or not a parquet file"
-            raise DataError(f"{file} ({size} bytes) {what} ({error})") from error
-        first = schema if first is None else first
-        if dict(schema) != dict(first):
-            different = {
-                name: (first.get(name), schema.get(name))
-                for name in [*first, *schema]
-                if first.get(name) != schema.get(name)
-            }
-            raise DataError(
-                f"{file} has other columns than {files[0]}: "
-                + ", ".join(f"{n!r} is {b} instead of {a}" for n, (a, b) in different.items())
-            )
-    return pl.scan_parquet(files, glob=False)
-
-
-def _scan_csv(files: list[Path], dtypes: Mapping[str, str]) -> pl.LazyFrame:
-    for file in files:
-        if file.stat().st_size == 0:
-            raise DataError(f"{file} is empty")
-    with reading(files):
-        names = pl.scan_csv(files[0], glob=False).collect_schema().names()
-    for name in dtypes:
-        if name not in names:
-            raise ColumnNotFoundError(
-                f"dtypes names a column {name!r} that {files[0]} has not{nearest(name, names)}"
-            )
-    overrides = {name: parse_dtype(dtype, column=name) for name, dtype in dtypes.items()}
-    return pl.scan_csv(files, glob=False, schema_overrides=overrides, infer_schema_length=10_000)
+def _hinted(column: Any, hints: Schema) -> Any:
+    """Give a column of the data the tags and properties that a schema has for its name."""
+    if column.name not in hints:
+        return column
+    hint = hints[column.name]
+    properties = dict(hint.properties)
+    if not column.is_list or not column.is_ragged:
+        properties.pop("value_count", None)
+    return column.with_tags(hint.tags).with_properties({**properties, **column.properties})

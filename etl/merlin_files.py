@@ -19,28 +19,52 @@ __all__ = ["merlin_json", "merlin_pbtxt", "write_merlin_files"]
 _BITS = ("64", "32", "16", "8")
 
 
-def write_merlin_files(directory: Path, parts: Sequence[Path], schema: Schema) -> None:
-    """Write `_metadata`, `_file_list.txt`, `.merlin/schema.json` and `schema.pbtxt`.
+def write_merlin_files(directory: Path, parts: Sequence[Path], schema: Schema) -> int:
+    """Write `_metadata`, `_metadata.json`, `_file_list.txt`, `.merlin/` and `schema.pbtxt`.
 
     Args:
         directory: the data set directory.
-        parts: its parquet files, complete.
+        parts: its parquet files, complete, at least one.
         schema: its columns.
+
+    Returns:
+        The number of rows.
     """
     footers = []
     for part in parts:
         footer = pq.read_metadata(part)
-        footer.set_file_path(part.name)
+        footer.set_file_path(part.relative_to(directory).as_posix())
         footers.append(footer)
+    listed = [part.relative_to(directory).as_posix() for part in parts]
+    counts = [footer.num_rows for footer in footers]
+    text = json.dumps(_statistics(listed, counts, schema), indent=1)
+    (directory / "_metadata.json").write_text(text + "\n", encoding="utf-8")
     for footer in footers[1:]:
         footers[0].append_row_groups(footer)
     footers[0].write_metadata_file(directory / "_metadata")
-    names = "\n".join(part.name for part in parts)
+    names = "\n".join(listed)
     (directory / "_file_list.txt").write_text(f"{len(parts)}\n{names}\n", encoding="utf-8")
     (directory / ".merlin").mkdir()
     text = json.dumps(merlin_json(schema))
     (directory / ".merlin" / "schema.json").write_text(text, encoding="utf-8")
     (directory / "schema.pbtxt").write_text(merlin_pbtxt(schema), encoding="utf-8")
+    return int(sum(counts))
+
+
+def _statistics(names: Sequence[str], rows: Sequence[int], schema: Schema) -> dict[str, Any]:
+    """Give `_metadata.json`: each file's rows, and the columns of each role by position."""
+    out: dict[str, Any] = {
+        "file_stats": [
+            {"file_name": name, "num_rows": count} for name, count in zip(names, rows, strict=True)
+        ]
+    }
+    for key, tag in (("cats", "categorical"), ("conts", "continuous"), ("labels", "target")):
+        out[key] = [
+            {"col_name": column.name, "index": i}
+            for i, column in enumerate(schema)
+            if tag in column.tags
+        ]
+    return out
 
 
 def _type(column: ColumnSchema) -> str | None:

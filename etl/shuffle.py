@@ -1,16 +1,61 @@
 """A full shuffle in bounded memory that depends on the seed alone."""
 
+import enum
 import itertools
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import polars as pl
 
+from emberline.errors import DataError
 from emberline.etl.execution import collect
 
-__all__ = ["sort_by_key"]
+__all__ = ["Shuffle", "shuffle_seed", "sort_by_key"]
 
 #: Rows that are sorted in memory at a time.
 BUCKET_ROWS = 4_000_000
+
+
+class Shuffle(enum.Enum):
+    """NVTabular's kinds of shuffles; here each is the full one, which is all the others are not."""
+
+    PER_PARTITION = 0
+    PER_WORKER = 1
+    FULL = 2
+
+
+def shuffle_seed(shuffle: Any, seed: int | None) -> int | None:
+    """Give the seed that `to_parquet`'s arguments mean, or None to keep the order.
+
+    Args:
+        shuffle: None or False, a `Shuffle`, True (deprecated), or the seed itself.
+        seed: the seed beside a `Shuffle`; 0 by default.
+
+    Raises:
+        DataError: something else.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | None):
+        raise DataError(f"seed must be an integer, got {seed!r}")
+    if shuffle is None or shuffle is False:
+        if seed is not None:
+            raise DataError(f"seed={seed} has no effect without shuffle; give Shuffle.FULL too")
+        return None
+    if shuffle is True:
+        warnings.warn(
+            "shuffle=True is deprecated; write shuffle=Shuffle.FULL or shuffle=<seed>",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    elif not isinstance(shuffle, Shuffle):
+        if not isinstance(shuffle, int) or seed is not None:
+            raise DataError(
+                f"shuffle must be None, a Shuffle or an integer seed, got {shuffle!r}"
+                + (f" beside seed={seed}" if seed is not None else "")
+            )
+        return shuffle
+    return 0 if seed is None else seed
+
 
 _INDEX = "shuffle/index"
 _KEY = "shuffle/key"
@@ -43,7 +88,9 @@ def _mix(value: int) -> int:
     return z ^ (z >> 31)
 
 
-def sort_by_key(frame: pl.LazyFrame, *, rows: int, seed: int) -> Iterator[pl.DataFrame]:
+def sort_by_key(
+    frame: pl.LazyFrame, *, rows: int, seed: int, bucket_rows: int | None = None
+) -> Iterator[pl.DataFrame]:
     """Give the rows in shuffled order, in buckets to be concatenated.
 
     The order is that of a key computed from (seed, row number). Each bucket is a range of keys
@@ -54,8 +101,9 @@ def sort_by_key(frame: pl.LazyFrame, *, rows: int, seed: int) -> Iterator[pl.Dat
         frame: cheap to read again, in a fixed order: a parquet file.
         rows: its number of rows.
         seed: any integer.
+        bucket_rows: rows of a bucket, about; `BUCKET_ROWS` by default.
     """
-    buckets = max(1, -(-rows // BUCKET_ROWS))
+    buckets = max(1, -(-rows // (bucket_rows or BUCKET_ROWS)))
     bounds = [(1 << 64) * i // buckets for i in range(buckets)] + [1 << 64]
     keyed = frame.with_row_index(_INDEX).with_columns(_key(seed).alias(_KEY))
     for low, high in itertools.pairwise(bounds):

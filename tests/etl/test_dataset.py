@@ -99,15 +99,17 @@ def test_dtypes_in_the_schema() -> None:
         (lambda _: [], "the list of files is empty"),
         (lambda p: p / "absent.parquet", "absent.parquet: no such file"),
         (lambda p: p / "*.parquet", "no file matches it as a pattern"),
-        (lambda p: p, "holds no parquet or csv file"),
+        (lambda p: p, "holds no parquet, csv or ipc file"),
     ],
 )
 def test_no_source(tmp_path: Path, make: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         nvt.Dataset(make(tmp_path))
-    engine: Any = "avro"
-    with pytest.raises(DataError, match="engine must be 'parquet', 'csv' or None"):
-        nvt.Dataset(FRAME, engine=engine)
+    FRAME.write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"engine must be 'parquet', 'csv', 'ipc' or None, got 'x"):
+        nvt.Dataset(tmp_path, engine="xml")
+    with pytest.raises(nvt.UnsupportedError, match="'avro' is not offered; convert"):
+        nvt.Dataset(tmp_path, engine="avro")
 
 
 def test_empty_truncated_and_foreign_files_are_named(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def test_everything_is_there(tmp_path: Path) -> None:
         ".merlin/schema.json",
         "_file_list.txt",
         "_metadata",
+        "_metadata.json",
         "part_0.parquet",
         "schema.json",
         "schema.pbtxt",
@@ -113,7 +114,7 @@ def test_splitmix_is_the_published_function() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"shuffle": True}, "shuffle must be None or an integer seed, got True"),
+        ({"shuffle": "yes"}, "shuffle must be None, a Shuffle or an integer seed, got 'yes'"),
         ({"row_group_size": 0}, "row_group_size must be a positive integer, got 0"),
         ({"output_files": 1.5}, "output_files must be a positive integer, got 1.5"),
         ({"compression": "ztsd"}, "compression 'ztsd' is unknown; did you mean 'zstd'"),
