@@ -94,7 +94,8 @@ def _single(feature: Mapping[str, list[Any]]) -> dict[str, Any]:
             extra |= _written_out(item["expanded"][-1])
         elif "value" in item:
             extra |= parse_struct(item["value"][-1].encode("latin-1"))
-    return {**out, "tags": annotation.get("tag", []), "extra": extra}
+    tags = [_text(tag) for tag in annotation.get("tag", [])]
+    return {**out, "tags": tags, "extra": extra}
 
 
 def _written_out(message: Mapping[str, list[Any]]) -> dict[str, Any]:
@@ -121,11 +122,11 @@ def _written_value(value: Mapping[str, list[Any]]) -> Any:
 def _flat(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _flat(values[-1]) for key, values in value.items() if values}
-    return value
+    return _text(value)
 
 
 def _text(value: Any) -> str:
-    """Give a string; protobuf text has bytes one a character, which are UTF-8."""
+    """Give what the bytes of a string spell; `parse_protobuf_text` has one a character."""
     try:
         return str(value).encode("latin-1").decode()
     except UnicodeError:
@@ -133,7 +134,7 @@ def _text(value: Any) -> str:
 
 
 def _column(feature: Mapping[str, Any]) -> ColumnSchema:
-    name = _text(feature["name"])
+    name = str(feature["name"])
     extra = dict(feature["extra"])
     kind = str(feature.get("type", "BYTES"))
     kind = _DTYPE_NUMBERS.get(kind, kind)
@@ -154,7 +155,7 @@ def _column(feature: Mapping[str, Any]) -> ColumnSchema:
         properties["domain"] = {
             "min": int(domain.get("min", 0)),
             "max": int(domain.get("max", 0)),
-            "name": _text(domain.get("name", name)),
+            "name": str(domain.get("name", name)),
         }
     is_list = bool(extra.get("is_list", isinstance(count, Mapping)))
     ragged = bool(extra.get("is_ragged", is_list and _varies(properties.get("value_count"))))
@@ -163,7 +164,7 @@ def _column(feature: Mapping[str, Any]) -> ColumnSchema:
         dtype,
         is_list=is_list,
         is_ragged=is_list and ragged,
-        tags=frozenset(_text(tag) for tag in feature["tags"]),
+        tags=frozenset(str(tag) for tag in feature["tags"]),
         properties=properties,
     )
 

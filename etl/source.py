@@ -219,7 +219,7 @@ def _find_directory(path: Path, engine: Engine | None) -> Source:
 
 
 def _find_remote(remote: RemoteDirectory, engine: Engine | None) -> Source:
-    files = remote.files()
+    files = sorted(remote.files(), key=_natural)
     if not files:
         raise DataError(f"{remote.url}: no such file or directory, and no file matches it")
     if not remote.is_directory():
