@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emberline.etl import datasets, ops
+    from emberline.etl import datasets, io, ops
     from emberline.etl.dataset import Dataset
     from emberline.etl.embedding_sizes import get_embedding_sizes
     from emberline.etl.errors import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from emberline.etl.registry import register_operator
     from emberline.etl.schema import ColumnSchema, Schema
     from emberline.etl.selector import ColumnSelector
+    from emberline.etl.shuffle import Shuffle
     from emberline.etl.stat_operator import StatOperator
     from emberline.etl.tags import Tags
     from emberline.etl.workflow import Workflow
@@ -43,12 +44,14 @@ __all__ = [
     "NotFittedError",
     "Operator",
     "Schema",
+    "Shuffle",
     "StatOperator",
     "Tags",
     "UnsupportedError",
     "Workflow",
     "datasets",
     "get_embedding_sizes",
+    "io",
     "ops",
     "register_operator",
 ]
@@ -63,6 +66,7 @@ _HOME = {
     "NotFittedError": "errors",
     "Operator": "operator",
     "Schema": "schema",
+    "Shuffle": "shuffle",
     "StatOperator": "stat_operator",
     "Tags": "tags",
     "UnsupportedError": "errors",
@@ -78,7 +82,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
         globals()[name] = value
         return value
-    if name in {"datasets", "ops"}:
+    if name in {"datasets", "io", "ops"}:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -228,6 +228,7 @@ class Graph:
         steps: Collection[int],
         *,
         first_row: int = 0,
+        carried: Sequence[str] = (),
     ) -> pl.LazyFrame:
         """Lay the named steps out as one wide frame with the plan's unique names.
 
@@ -236,6 +237,7 @@ class Graph:
             bound: from `bind`.
             steps: indices; all their ancestors among them.
             first_row: the position of the first row, where `data` is a part.
+            carried: columns of `data` whose names start with `MARK`, to be kept beside.
 
         Raises:
             NotFittedError: a step among them has not learned yet.
@@ -246,8 +248,9 @@ class Graph:
             if self.steps[i].kind == "select"
             for name in bound[i].outputs.names
         }
-        frame = data.select(pl.col(name).alias(unique) for name, unique in needed.items())
-        live = list(needed.values())
+        selected = [pl.col(name).alias(unique) for name, unique in needed.items()]
+        frame = data.select(*carried, *selected)
+        live = [*carried, *needed.values()]
         if any(getattr(step.operator, "uses_row_index", False) for step in self.steps):
             frame = frame.with_row_index(ROW_INDEX, offset=first_row)
             live.append(ROW_INDEX)
@@ -276,10 +279,13 @@ class Graph:
         names = bound[number].inputs.available.names
         return frame.with_columns(pl.col(origin[name]).alias(name) for name in names)
 
-    def output(self, data: pl.LazyFrame, bound: Sequence[BoundStep]) -> pl.LazyFrame:
-        """Give the plan of the output columns."""
-        frame = self.frame(data, bound, range(len(self.steps)))
-        return frame.select(pl.col(u).alias(n) for n, u in bound[-1].origin.items())
+    def output(
+        self, data: pl.LazyFrame, bound: Sequence[BoundStep], carried: Sequence[str] = ()
+    ) -> pl.LazyFrame:
+        """Give the plan of the output columns, and of those `carried` along (see `frame`)."""
+        frame = self.frame(data, bound, range(len(self.steps)), carried=carried)
+        made = [pl.col(unique).alias(name) for name, unique in bound[-1].origin.items()]
+        return frame.select(*made, *carried)
 
     def without(self, bound: Sequence[BoundStep], removed: Collection[str]) -> "Graph":
         """Give the graph with columns of the data taken away, and whatever needs them.

@@ -4,7 +4,7 @@ import glob
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from emberline.etl.errors import UnsupportedError
 from emberline.etl.merlin_schema import stored_merlin_schema
 from emberline.etl.remote_files import RemoteDirectory, is_remote, scan_remote
 from emberline.etl.schema import SCHEMA_FILE, Schema
-from emberline.etl.write_options import DATASET_KIND, DATASET_VERSION
+from emberline.etl.write_options import DATASET_KIND, DATASET_VERSION, FILE_LIST
 
 __all__ = ["Engine", "Source", "find_source"]
 
@@ -204,10 +204,12 @@ def _find_directory(path: Path, engine: Engine | None) -> Source:
         manifest = open_directory(
             path, kind=DATASET_KIND, max_version=DATASET_VERSION, verify=False
         )
-        parts = [str(path / name) for name in manifest.files if name.endswith(".parquet")]
+        if FILE_LIST not in manifest.files:
+            raise ArtifactCorruptError(f"{path / FILE_LIST} is missing; restore the directory")
+        parts = _listed(path / FILE_LIST, (path / FILE_LIST).read_text("utf-8"), manifest.files)
         return Source(
             engine="parquet",
-            files=tuple(sorted(parts, key=_natural)),
+            files=tuple(str(path / name) for name in parts),
             schema=Schema.load(path),
             partitioned=tuple(manifest.info.get("partition_on", ())),
         )
@@ -225,20 +227,21 @@ def _find_remote(remote: RemoteDirectory, engine: Engine | None) -> Source:
     if not remote.is_directory():
         return _with(_make(files, engine, None), remote=remote)
     manifest, schema = remote.read(MANIFEST), remote.read(SCHEMA_FILE)
+    listed = remote.read(FILE_LIST)
     if manifest is None and schema is None:
         chosen = _of_engine(files, engine)
         if not chosen:
             raise DataError(f"{remote.url} holds no {engine or 'parquet, csv or ipc'} file")
         hints = _schemas(remote.url, remote.read)
         return _with(_make(chosen, engine, hints), remote=remote)
-    if manifest is None or schema is None:
+    if manifest is None or schema is None or listed is None:
         raise ArtifactMissingError(
             f"no complete {DATASET_KIND} at {remote.url}: {MANIFEST} or {SCHEMA_FILE} is missing "
             "(an interrupted save?)"
         )
     try:
         content = json.loads(manifest)
-        parts = [name for name in content["files"] if name.endswith(".parquet")]
+        parts = _listed(remote.url, listed.decode(), content["files"])
         partitioned = content["info"].get("partition_on", ())
         parsed = Schema.from_dict(json.loads(schema))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -249,10 +252,22 @@ def _find_remote(remote: RemoteDirectory, engine: Engine | None) -> Source:
         )
     return Source(
         engine="parquet",
-        files=tuple(f"{remote.path.rstrip('/')}/{name}" for name in sorted(parts, key=_natural)),
+        files=tuple(f"{remote.path.rstrip('/')}/{name}" for name in parts),
         remote=remote,
         schema=parsed,
     )
+
+
+def _listed(where: object, text: str, known: Iterable[str]) -> list[str]:
+    """Give the parts of a directory of ours in order, as `_file_list.txt` has them."""
+    names = text.splitlines()[1:]
+    parts = [name for name in known if name.endswith(".parquet")]
+    if sorted(names) != sorted(parts):
+        raise ArtifactCorruptError(
+            f"{where} lists other files than the manifest ({len(names)}, {len(parts)}); restore "
+            "the directory"
+        )
+    return names
 
 
 def _make(files: list[str], engine: Engine | None, hints: Schema | None) -> Source:

@@ -1,7 +1,7 @@
 """A graph of operators that is fitted once and applied anywhere."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -17,6 +17,7 @@ from emberline.etl.graph import BoundStep, Graph
 from emberline.etl.node import Node
 from emberline.etl.schema import Schema
 from emberline.etl.workflow_files import load_workflow, save_workflow
+from emberline.etl.writer import FILE_INDEX
 
 __all__ = ["Workflow"]
 
@@ -151,8 +152,14 @@ class Workflow:
             with reading():
                 return to_frame(plan, kind)
         dataset = data if isinstance(data, Dataset) else Dataset(data)
-        plan = self._graph.output(self._conform(dataset.to_lazy(), schema), bound)
-        return Dataset._derived(plan, self.output_schema, dataset.files)
+        graph, output = self._graph, self.output_schema
+
+        def derive(numbered: bool) -> pl.LazyFrame:
+            rows = dataset._numbered() if numbered else dataset.to_lazy()
+            carried = [FILE_INDEX] if numbered else []
+            return graph.output(self._conform(rows, schema, carried), bound, carried)
+
+        return Dataset._derived(derive(False), output, base=dataset, derive=derive)
 
     def fit_transform(self, data: Any) -> Any:
         """Fit on the data, then transform it."""
@@ -161,8 +168,8 @@ class Workflow:
         return self.transform(dataset)
 
     @staticmethod
-    def _conform(frame: pl.LazyFrame, schema: Schema) -> pl.LazyFrame:
-        """Give the columns of `schema` in its dtypes."""
+    def _conform(frame: pl.LazyFrame, schema: Schema, carried: Sequence[str] = ()) -> pl.LazyFrame:
+        """Give the columns of `schema` in its dtypes, and those carried as they are."""
         with reading():
             given = frame.collect_schema()
         columns = []
@@ -186,7 +193,7 @@ class Workflow:
                 # Fitted on nulls alone: floats come as they are, and their NaN are nulls.
                 expr = expr.fill_nan(None)
             columns.append(expr)
-        return frame.select(columns)
+        return frame.select(*columns, *carried)
 
     def remove_inputs(self, names: Iterable[str]) -> "Workflow":
         """Take input columns away, and every column and node that needs them.

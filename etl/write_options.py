@@ -12,6 +12,7 @@ from emberline.etl.tags import Tags
 __all__ = [
     "DATASET_KIND",
     "DATASET_VERSION",
+    "FILE_LIST",
     "ROW_GROUP_SIZE",
     "Compression",
     "WriteOptions",
@@ -21,6 +22,8 @@ __all__ = [
 
 DATASET_KIND = "dataset"
 DATASET_VERSION = 1
+#: Names the parts in order, after a line with their number.
+FILE_LIST = "_file_list.txt"
 #: Rows of a row group: small enough to shuffle windows of several, large enough to decode fast.
 ROW_GROUP_SIZE = 65_536
 

@@ -175,6 +175,8 @@ def _split(
 def _partitions(source: pl.LazyFrame, options: WriteOptions) -> Iterator[tuple[str, pl.LazyFrame]]:
     columns = list(options.partition_on)
     values = collect(source.select(columns).unique()).sort(columns)
+    if values.height == 0:
+        raise DataError(f"partition_on={columns} would write no file: there are no rows")
     if values.height > MOST_PARTITIONS:
         raise DataError(
             f"partition_on={columns} gives {values.height} directories, at most {MOST_PARTITIONS} "

@@ -136,9 +136,9 @@ def test_arguments_that_say_nothing_here(tmp_path: Path) -> None:
         nvt.Dataset(FRAME, cpu=False)
     base = nvt.Dataset(FRAME.select("b"))
     assert nvt.Dataset(FRAME, base_dataset=base).schema == base.schema
-    for call in (lambda d: d.to_ddf(), lambda d: d.to_gpu()):
+    for call in (base.to_ddf, base.to_gpu):
         with pytest.raises(nvt.UnsupportedError, match="is not offered"):
-            call(base)
+            call()
     base.to_cpu()
 
 
