@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emberline.etl import datasets, io, ops
+    from emberline.etl.column_group import ColumnGroup
     from emberline.etl.dataset import Dataset
     from emberline.etl.embedding_sizes import get_embedding_sizes
     from emberline.etl.errors import (
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from emberline.etl.selector import ColumnSelector
     from emberline.etl.shuffle import Shuffle
     from emberline.etl.stat_operator import StatOperator
+    from emberline.etl.subgraph import Subgraph
     from emberline.etl.tags import Tags
     from emberline.etl.workflow import Workflow
 
 __all__ = [
+    "ColumnGroup",
     "ColumnNotFoundError",
     "ColumnSchema",
     "ColumnSelector",
@@ -46,6 +49,7 @@ __all__ = [
     "Schema",
     "Shuffle",
     "StatOperator",
+    "Subgraph",
     "Tags",
     "UnsupportedError",
     "Workflow",
@@ -57,6 +61,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "ColumnGroup": "column_group",
     "ColumnNotFoundError": "errors",
     "ColumnSchema": "schema",
     "ColumnSelector": "selector",
@@ -68,6 +73,7 @@ _HOME = {
     "Schema": "schema",
     "Shuffle": "shuffle",
     "StatOperator": "stat_operator",
+    "Subgraph": "subgraph",
     "Tags": "tags",
     "UnsupportedError": "errors",
     "Workflow": "workflow",

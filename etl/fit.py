@@ -135,7 +135,5 @@ def _inputs(
         wide = graph.frame(data, bound, above, first_row=first_row).cache()
         return [(i, graph.inputs(wide, bound, i)) for i in ready], wide
     data = data.cache()
-    frames = {
-        i: graph.frame(data, bound, graph.ancestors([i]), first_row=first_row) for i in ready
-    }
+    frames = {i: graph.frame(data, bound, graph.ancestors([i]), first_row=first_row) for i in ready}
     return [(i, graph.inputs(frame, bound, i)) for i, frame in frames.items()], data

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from emberline.errors import DataError
+from emberline.errors import DataError, nearest
 from emberline.etl.errors import NotFittedError
 from emberline.etl.node import Kind, Node
 from emberline.etl.operator import ROW_INDEX, Operator
@@ -32,6 +32,7 @@ class Step:
         parents: indices of earlier steps.
         selector: the names of select, subset and drop.
         operator: the operator of apply, this graph's own copy.
+        subgraph: the name of the subgraph that ends here, if any.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Step:
     parents: tuple[int, ...] = ()
     selector: ColumnSelector | None = None
     operator: Operator | None = None
+    subgraph: str | None = None
 
     @property
     def where(self) -> str:
@@ -90,9 +92,43 @@ class Graph:
                     parents=tuple(index[id(parent)] for parent in node.parents),
                     selector=node.selector,
                     operator=copy.copy(node.operator),
+                    subgraph=node.name,
                 )
             )
+        named = [step.subgraph for step in steps if step.subgraph is not None]
+        for name in named:
+            if named.count(name) > 1:
+                raise DataError(f"two subgraphs are named {name!r}; names must be unique")
         return cls(steps)
+
+    @property
+    def subgraphs(self) -> list[str]:
+        """The names of the subgraphs, parents first."""
+        return [step.subgraph for step in self.steps if step.subgraph is not None]
+
+    def subgraph(self, name: str) -> "Graph":
+        """Give the part of the graph that ends in a subgraph; its operators are shared.
+
+        Raises:
+            DataError: there is none of this name.
+        """
+        ends = [i for i, step in enumerate(self.steps) if step.subgraph == name]
+        if not ends:
+            raise DataError(f"there is no subgraph {name!r}{nearest(name, self.subgraphs)}")
+        return self._only([*self.ancestors(ends), *ends])
+
+    def _only(self, kept: Sequence[int]) -> "Graph":
+        """Give the graph of some steps, numbered anew; parents that are not kept are left out."""
+        numbers = {old: new for new, old in enumerate(kept)}
+        return Graph(
+            [
+                replace(
+                    self.steps[i],
+                    parents=tuple(numbers[p] for p in self.steps[i].parents if p in numbers),
+                )
+                for i in kept
+            ]
+        )
 
     def copied(self) -> "Graph":
         """Give the graph with its own copies of the operators, to be fitted."""
@@ -309,20 +345,9 @@ class Graph:
             steps.append(_shrink(step, kept) if kept.names else None)
         if steps[-1] is None:
             raise DataError(f"nothing is left of the workflow without {sorted(removed)}")
-        numbers = {old: new for new, old in enumerate(i for i, s in enumerate(steps) if s)}
-        return Graph(
-            [
-                Step(
-                    name=step.name,
-                    kind=step.kind,
-                    parents=tuple(numbers[p] for p in step.parents if p in numbers),
-                    selector=step.selector,
-                    operator=step.operator,
-                )
-                for step in steps
-                if step is not None
-            ]
-        )
+        left = [i for i, step in enumerate(steps) if step is not None]
+        shrunk = [old if new is None else new for old, new in zip(self.steps, steps, strict=True)]
+        return Graph(shrunk)._only(left)
 
 
 def _shrink(step: Step, kept: Selection) -> Step:
@@ -331,6 +356,4 @@ def _shrink(step: Step, kept: Selection) -> Step:
         return step
     # A drop becomes a subset: what it dropped may itself be gone.
     kind: Kind = "subset" if step.kind == "drop" else step.kind
-    return Step(
-        name=step.name, kind=kind, parents=step.parents, selector=ColumnSelector.exactly(kept)
-    )
+    return replace(step, kind=kind, selector=ColumnSelector.exactly(kept))

@@ -1,11 +1,14 @@
 """The graph that `>>`, `+`, `[]` and `-` build."""
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from emberline.errors import DataError
 from emberline.etl.operator import Operator
 from emberline.etl.selector import ColumnSelector
+
+if TYPE_CHECKING:
+    from emberline.etl.drawing import Drawing
 
 __all__ = ["Kind", "Node"]
 
@@ -24,7 +27,10 @@ class Node:
             needs beside them.
         selector: the names of select, subset and drop.
         operator: the operator of apply.
+        name: of a `Subgraph`; None for any other node.
     """
+
+    name: str | None = None
 
     def __init__(
         self,
@@ -85,6 +91,14 @@ class Node:
 
     # Without this Python would try the sequence protocol through __getitem__, without an end.
     __iter__ = None
+
+    @property
+    def graph(self) -> "Drawing":
+        """A picture of the node with everything above it."""
+        from emberline.etl.graph import Graph
+        from emberline.etl.graph_drawing import draw
+
+        return draw(Graph.from_node(self))
 
     def walk(self) -> Iterator["Node"]:
         """Give every node up to this one, parents first, each once."""

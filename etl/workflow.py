@@ -1,6 +1,7 @@
 """A graph of operators that is fitted once and applied anywhere."""
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,12 +9,14 @@ import polars as pl
 
 from emberline.errors import ArtifactCorruptError, DataError, nearest
 from emberline.etl.dataset import Dataset
+from emberline.etl.drawing import Drawing
 from emberline.etl.dtypes import column_of, dtype_of, is_lossless
 from emberline.etl.errors import ColumnNotFoundError, ColumnTypeError, NotFittedError
 from emberline.etl.execution import reading
 from emberline.etl.fit import fit_graph
 from emberline.etl.frames import from_frame, to_frame
-from emberline.etl.graph import BoundStep, Graph
+from emberline.etl.graph import MARK, BoundStep, Graph
+from emberline.etl.graph_drawing import draw
 from emberline.etl.node import Node
 from emberline.etl.schema import Schema
 from emberline.etl.workflow_files import load_workflow, save_workflow
@@ -33,15 +36,17 @@ class Workflow:
     [3, 4, 3, 1]
     """
 
-    def __init__(self, output_node: Any) -> None:
+    def __init__(self, output_node: Any, client: Any = None) -> None:
         """Take the graph that ends in `output_node`.
 
         Args:
             output_node: a node, or columns of the data (names, list, selector).
+            client: accepted for NVTabular's sake; all work is done in this process.
 
         Raises:
             DataError: something else.
         """
+        _warn_of_client(client)
         self.output_node: Node | None = Node.select(output_node)
         self._graph = Graph.from_node(self.output_node)
         self._input: Schema | None = None
@@ -75,6 +80,88 @@ class Workflow:
             NotFittedError: before `fit` or `fit_schema`.
         """
         return self._require_bound()[1][-1].outputs.schema
+
+    @property
+    def input_dtypes(self) -> dict[str, str]:
+        """Input column -> dtype; see `input_schema`."""
+        return {column.name: column.dtype for column in self.input_schema}
+
+    @property
+    def output_dtypes(self) -> dict[str, str]:
+        """Output column -> dtype; see `output_schema`."""
+        return {column.name: column.dtype for column in self.output_schema}
+
+    @property
+    def graph(self) -> Graph:
+        """The steps."""
+        return self._graph
+
+    @property
+    def subworkflows(self) -> list[str]:
+        """The names that `get_subworkflow` takes."""
+        return self._graph.subgraphs
+
+    def get_subworkflow(self, name: str) -> "Workflow":
+        """Give the part of the workflow that ends in a `Subgraph`, fitted if this one is.
+
+        Raises:
+            DataError: there is no subgraph of this name.
+        """
+        nodes = self.output_node.walk() if self.output_node is not None else ()
+        node = next((node for node in nodes if node.name == name), None)
+        return self._part(node, self._graph.subgraph(name))
+
+    def _part(self, node: Node | None, graph: Graph) -> "Workflow":
+        """Give a workflow of some steps of this one."""
+        out = type(self).__new__(type(self))
+        out.output_node, out._graph, out._bound, out._input = node, graph, None, None
+        if self._input is not None:
+            out._bound = graph.bind(self._input)
+            out._input = graph.input_schema(out._bound, self._input)
+        return out
+
+    def clear_stats(self) -> None:
+        """Forget what `fit` learned; the columns stay known."""
+        self._graph = self._graph.unfitted()
+        if self._input is not None:
+            self._bound = self._graph.bind(self._input)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Drawing:
+        """Draw the graph.
+
+        Args:
+            path: also write it there, as `.svg` or `.html`.
+
+        Returns:
+            The picture; it shows itself in a notebook, and `str` gives the SVG text.
+
+        Raises:
+            DataError: another suffix.
+        """
+        drawing = draw(self._graph, self._bound)
+        if path is not None:
+            drawing.save(path)
+        return drawing
+
+    def _repr_html_(self) -> str:
+        return self.plot()._repr_html_()
+
+    def explain(self, data: Any = None) -> None:
+        """Print the Polars plan of `transform`, as the streaming engine runs it.
+
+        Args:
+            data: a `Dataset`, or anything a `Dataset` is made of; by default a frame without rows.
+
+        Raises:
+            NotFittedError: before the fit.
+        """
+        schema, bound = self._require_bound()
+        frame = pl.LazyFrame(schema={column.name: dtype_of(column) for column in schema})
+        if data is not None:
+            dataset = data if isinstance(data, Dataset) else Dataset(data)
+            frame = self._conform(dataset.to_lazy(), schema)
+        # Our own names of columns begin with a control character; it is shown as "·".
+        print(self._graph.output(frame, bound).explain(engine="streaming").replace(MARK, "·"))
 
     def fit_schema(self, schema: Schema) -> "Workflow":
         """Resolve the columns without data; returns the workflow.
@@ -134,23 +221,30 @@ class Workflow:
 
         Args:
             data: a `Dataset` or a path gives a lazy `Dataset`; a Polars DataFrame or LazyFrame, a
-                pandas DataFrame or a pyarrow Table gives the same kind. Columns that the workflow
-                does not read are ignored.
+                pandas DataFrame or a pyarrow Table gives the same kind. A pandas frame keeps its
+                index if its rows stay as they are. Columns that the workflow does not read are
+                ignored.
 
         Raises:
-            NotFittedError: before the fit.
+            NotFittedError: before the fit; a workflow that learns nothing needs none.
             ColumnNotFoundError: an input column is missing.
             ColumnTypeError: an input column's dtype has changed so that values would be lost.
             DataError: a value that cannot be processed.
         """
+        if self._bound is None and not self._graph.stat_steps():
+            self.fit_schema(data.schema if isinstance(data, Dataset) else Dataset(data).schema)
         schema, bound = self._require_bound()
         fitted = {column.name: dtype_of(column) for column in schema}
+        operators = [op for step in self._graph.steps if (op := step.operator) is not None]
         found = from_frame(data, fitted=fitted)
         if found is not None:
             frame, kind = found
             plan = self._graph.output(self._conform(frame, schema), bound)
             with reading():
-                return to_frame(plan, kind)
+                out = to_frame(plan, kind)
+            if kind == "pandas" and all(op.keeps_rows and not op.makes_rows for op in operators):
+                out.index = data.index
+            return out
         dataset = data if isinstance(data, Dataset) else Dataset(data)
         graph, output = self._graph, self.output_schema
 
@@ -159,7 +253,10 @@ class Workflow:
             carried = [FILE_INDEX] if numbered else []
             return graph.output(self._conform(rows, schema, carried), bound, carried)
 
-        return Dataset._derived(derive(False), output, base=dataset, derive=derive)
+        same_rows = not any(operator.makes_rows for operator in operators)
+        return Dataset._derived(
+            derive(False), output, base=dataset, derive=derive if same_rows else None
+        )
 
     def fit_transform(self, data: Any) -> Any:
         """Fit on the data, then transform it."""
@@ -237,14 +334,19 @@ class Workflow:
         save_workflow(path, self._graph, bound, schema)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Workflow":
+    def load(cls, path: str | os.PathLike[str], client: Any = None) -> "Workflow":
         """Read what `save` wrote. Builds registered operator classes only; runs no code of a file.
+
+        Args:
+            path: the directory.
+            client: accepted for NVTabular's sake; all work is done in this process.
 
         Raises:
             ArtifactMissingError: no complete workflow there.
             ArtifactVersionError: a newer format, or an operator that is not registered here.
             ArtifactCorruptError: a file whose size or checksum differs, or wrong contents.
         """
+        _warn_of_client(client)
         graph, schema = load_workflow(path)
         workflow = cls.__new__(cls)
         workflow.output_node = None
@@ -261,3 +363,12 @@ class Workflow:
     def __repr__(self) -> str:
         names = " -> ".join(step.name for step in self._graph.steps)
         return f"Workflow({'fitted' if self.fitted else 'not fitted'}: {names})"
+
+
+def _warn_of_client(client: Any) -> None:
+    if client is not None:
+        warnings.warn(
+            "Workflow(client=...) has no effect: all work is done in this process",
+            UserWarning,
+            stacklevel=3,
+        )

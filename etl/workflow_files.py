@@ -77,6 +77,8 @@ def _step_json(step: Step, bound: BoundStep) -> dict[str, Any]:
         out |= {"kind": kind, "columns": bound.outputs.names, "groups": groups}
         if bound.outputs.also_alone:
             out["also_alone"] = list(bound.outputs.also_alone)
+    if step.subgraph is not None:
+        out["subgraph"] = step.subgraph
     if step.operator is not None:
         cls = type(step.operator)
         # LambdaOp and its like refuse by themselves, with a message about what to use.
@@ -179,4 +181,14 @@ def _step(item: Mapping[str, Any], number: int, tables: Mapping[str, pl.DataFram
         operator = operator_class(str(item["operator"])).restore(arguments, tables)
     elif kind == "select" and selector is None:
         raise ArtifactCorruptError(f"step {name!r} selects nothing")
-    return Step(name=name, kind=kind, parents=tuple(parents), selector=selector, operator=operator)
+    subgraph = item.get("subgraph")
+    if subgraph is not None and not isinstance(subgraph, str):
+        raise ArtifactCorruptError(f"step {name!r} has the subgraph {subgraph!r}")
+    return Step(
+        name=name,
+        kind=kind,
+        parents=tuple(parents),
+        selector=selector,
+        operator=operator,
+        subgraph=subgraph,
+    )

@@ -32,6 +32,29 @@ def test_the_index_of_a_frame_means_nothing() -> None:
         assert workflow.transform(frame)["x"].tolist() == [3, 4, 1, 2]
 
 
+def test_the_index_comes_back() -> None:
+    frame = pd.DataFrame({"x": ["b", "a", None]}, index=pd.Index([7, 3, 5], name="row"))
+    workflow = encode(frame)
+    assert workflow.transform(frame).index.equals(frame.index)
+    assert workflow.transform(frame).index.name == "row"
+    # Rows that are dropped take their labels along; the rest is numbered anew.
+    table = pd.DataFrame({"x": ["a"], "y": [1]})
+    joined = nvt.Workflow(["x"] >> ops.JoinExternal(table, on="x", how="inner"))
+    assert joined.fit_transform(frame).index.tolist() == [0]
+
+
+def test_data_sets_of_pandas_frames_give_pandas_frames() -> None:
+    frame = pd.DataFrame({"x": ["b", None, "a"]})
+    data = nvt.Dataset(frame, npartitions=2)
+    assert isinstance(data.compute(), pd.DataFrame)
+    assert isinstance(data.head(1), pd.DataFrame)
+    assert [len(part) for part in data.to_iter()] == [1, 2]
+    out = nvt.Workflow(["x"] >> ops.Categorify()).fit_transform(data).compute()
+    assert isinstance(out, pd.DataFrame)
+    assert out["x"].tolist() == [4, 1, 3]
+    assert isinstance(nvt.Dataset(pl.DataFrame({"x": [1]})).compute(), pl.DataFrame)
+
+
 def test_integers_that_pandas_made_floats() -> None:
     workflow = encode(pd.DataFrame({"x": [1, 2, 2]}))
     out = workflow.transform(pd.DataFrame({"x": [1.0, float("nan"), 9.0, 2.0]}))
