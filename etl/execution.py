@@ -2,15 +2,16 @@
 
 import contextlib
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
+from polars.io.plugins import register_io_source
 
 from emberline.errors import DataError, EmberlineError
 
-__all__ = ["collect", "collect_all", "reading"]
+__all__ = ["collect", "collect_all", "in_parts", "reading"]
 
 
 def _unreadable(file: Path) -> str | None:
@@ -76,3 +77,46 @@ def collect(frame: pl.LazyFrame, *, files: Sequence[Path] = ()) -> pl.DataFrame:
     """
     with reading(files):
         return frame.collect(engine="streaming")
+
+
+def in_parts(
+    parts: Sequence[pl.LazyFrame],
+    transform: Callable[[pl.LazyFrame, int], pl.LazyFrame],
+    schema: Mapping[str, pl.DataType],
+    *,
+    files: Sequence[Path] = (),
+) -> pl.LazyFrame:
+    """Give a plan that transforms one part after the other.
+
+    The streaming engine reads ahead by row groups, whatever their size, and buffers where a join
+    keeps the order: 3 M rows of 26 strings took 2.2 GB in one plan, 0.4 GB in parts of 100 MB, in
+    the same time.
+
+    Args:
+        parts: the rows, in order.
+        transform: gives the plan of a part; its second argument is the position of the first row.
+        schema: of the result.
+        files: what the parts read, for error messages.
+    """
+
+    def read(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        first_row, left = 0, n_rows
+        for part in parts:
+            if left is not None and left <= 0:
+                return
+            plan = transform(part, first_row)
+            plan = plan if left is None else plan.head(left)
+            plan = plan if predicate is None else plan.filter(predicate)
+            plan = plan if with_columns is None else plan.select(with_columns)
+            frame = collect(plan, files=files)
+            if len(parts) > 1:
+                first_row += int(collect(part.select(pl.len())).item())
+            left = None if left is None else left - frame.height
+            yield frame
+
+    return register_io_source(read, schema=dict(schema), is_pure=True)

@@ -1,6 +1,6 @@
 """Learning the statistics of a graph."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -8,8 +8,10 @@ import polars as pl
 from emberline.errors import DataError
 from emberline.etl.execution import collect_all
 from emberline.etl.graph import BoundStep, Graph
+from emberline.etl.progress import progress
 from emberline.etl.schema import Schema
 from emberline.etl.stat_operator import StatOperator
+from emberline.etl.statistics_store import Key, StatisticsStore
 
 __all__ = ["fit_graph"]
 
@@ -21,6 +23,7 @@ def fit_graph(
     *,
     files: Sequence[Path] = (),
     update: bool = False,
+    memory_limit: int | None = None,
 ) -> list[BoundStep]:
     """Fit every operator that learns, in phases.
 
@@ -35,6 +38,8 @@ def fit_graph(
         files: what `parts` read, for error messages.
         update: the operators are fitted, and the parts are data that they have not seen: the
             statistics of both are merged. No rows are then no error.
+        memory_limit: bytes. Statistics spill to disk beyond a part of it; the caller cuts the
+            parts to fit into the rest.
 
     Returns:
         The graph bound to the schema after the fit.
@@ -47,7 +52,10 @@ def fit_graph(
     while True:
         ready = [i for i in pending if not set(graph.ancestors([i])) & set(pending)]
         known = _known(graph, ready) if update else {}
-        rows, statistics = _phase(graph, parts, bound, ready, files, known)
+        with _store(graph, bound, memory_limit) as store:
+            store.add(known)
+            rows = _phase(graph, parts, bound, ready, files, store)
+            statistics = store.results()
         if rows == 0 and not update:
             raise DataError(
                 "no rows: a workflow cannot be fitted on empty data"
@@ -68,7 +76,7 @@ def _stat_operator(graph: Graph, number: int) -> StatOperator:
     return operator
 
 
-def _known(graph: Graph, ready: Sequence[int]) -> dict[tuple[int, str], pl.DataFrame]:
+def _known(graph: Graph, ready: Sequence[int]) -> dict[Key, pl.DataFrame]:
     """Give the statistics that the ready steps keep, by step and name."""
     return {
         (number, name): frame
@@ -83,33 +91,51 @@ def _phase(
     bound: Sequence[BoundStep],
     ready: Sequence[int],
     files: Sequence[Path],
-    known: Mapping[tuple[int, str], pl.DataFrame],
-) -> tuple[int, dict[tuple[int, str], pl.DataFrame]]:
-    """Give the number of rows and the merged statistics of the ready steps, by step and name.
-
-    `known` holds statistics of earlier data, to merge with.
-    """
+    store: StatisticsStore,
+) -> int:
+    """Add the statistics of the ready steps to the store, and give the number of rows."""
     rows = 0
-    merged = dict(known)
     if len(parts) > 1 and graph.reads_other_rows(bound, graph.ancestors(ready)):
         # A neighbour or the rest of a group may be in the next part.
         parts = [pl.concat(parts)]
-    for part in parts:
-        frames, counted = _inputs(graph, part, bound, ready, first_row=rows)
-        plans = {
-            (number, name): plan
-            for number, frame in frames
-            for name, plan in _stat_operator(graph, number)
-            .partial(frame, bound[number].inputs)
-            .items()
-        }
-        count, *results = collect_all([counted.select(pl.len()), *plans.values()], files=files)
-        rows += int(count.item())
-        for (number, name), result in zip(plans, results, strict=True):
-            before = [merged[number, name]] if (number, name) in merged else []
-            operator = _stat_operator(graph, number)
-            merged[number, name] = operator.merge(name, [*before, result])
-    return rows, merged
+    with progress("fitting", total=len(parts) if len(parts) > 1 else None) as advance:
+        for part in parts:
+            rows += _part(graph, part, bound, ready, files, store, first_row=rows)
+            advance()
+    return rows
+
+
+def _part(
+    graph: Graph,
+    part: pl.LazyFrame,
+    bound: Sequence[BoundStep],
+    ready: Sequence[int],
+    files: Sequence[Path],
+    store: StatisticsStore,
+    *,
+    first_row: int,
+) -> int:
+    """Add the statistics of one part, computed in one pass, and give its number of rows."""
+    frames, counted = _inputs(graph, part, bound, ready, first_row=first_row)
+    plans = {
+        (number, name): plan
+        for number, frame in frames
+        for name, plan in _stat_operator(graph, number).partial(frame, bound[number].inputs).items()
+    }
+    count, *results = collect_all([counted.select(pl.len()), *plans.values()], files=files)
+    store.add(dict(zip(plans, results, strict=True)))
+    return int(count.item())
+
+
+def _store(graph: Graph, bound: Sequence[BoundStep], memory_limit: int | None) -> StatisticsStore:
+    # A quarter of the limit for partial statistics: merging holds them twice, and the part that is
+    # being read has the rest.
+    return StatisticsStore(
+        lambda key, frames: _stat_operator(graph, key[0]).merge(key[1], frames),
+        lambda key: _stat_operator(graph, key[0]).keys(key[1], bound[key[0]].inputs),
+        budget=None if memory_limit is None else memory_limit // 4,
+        limit=None if memory_limit is None else memory_limit // 2,
+    )
 
 
 def _inputs(

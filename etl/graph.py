@@ -316,10 +316,16 @@ class Graph:
         return frame.with_columns(pl.col(origin[name]).alias(name) for name in names)
 
     def output(
-        self, data: pl.LazyFrame, bound: Sequence[BoundStep], carried: Sequence[str] = ()
+        self,
+        data: pl.LazyFrame,
+        bound: Sequence[BoundStep],
+        carried: Sequence[str] = (),
+        *,
+        first_row: int = 0,
     ) -> pl.LazyFrame:
         """Give the plan of the output columns, and of those `carried` along (see `frame`)."""
-        frame = self.frame(data, bound, range(len(self.steps)), carried=carried)
+        steps = range(len(self.steps))
+        frame = self.frame(data, bound, steps, first_row=first_row, carried=carried)
         made = [pl.col(unique).alias(name) for name, unique in bound[-1].origin.items()]
         return frame.select(*made, *carried)
 

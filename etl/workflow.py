@@ -12,17 +12,23 @@ from emberline.etl.dataset import Dataset
 from emberline.etl.drawing import Drawing
 from emberline.etl.dtypes import column_of, dtype_of, is_lossless
 from emberline.etl.errors import ColumnNotFoundError, ColumnTypeError, NotFittedError
-from emberline.etl.execution import reading
+from emberline.etl.execution import in_parts, reading
 from emberline.etl.fit import fit_graph
 from emberline.etl.frames import from_frame, to_frame
 from emberline.etl.graph import MARK, BoundStep, Graph
 from emberline.etl.graph_drawing import draw
+from emberline.etl.memory_size import parse_size, rows_within
 from emberline.etl.node import Node
+from emberline.etl.partitioned_plan import PART_ROWS
 from emberline.etl.schema import Schema
 from emberline.etl.workflow_files import load_workflow, save_workflow
 from emberline.etl.writer import FILE_INDEX
 
 __all__ = ["Workflow"]
+
+#: A part of the data has this share of a memory limit: the engine holds it several times while it
+#: is decoded, counted or encoded, and written.
+PART_SHARE = 10
 
 
 class Workflow:
@@ -174,7 +180,9 @@ class Workflow:
         self._input = self._graph.input_schema(self._bound, schema)
         return self
 
-    def fit(self, data: Any, *, update: bool = False) -> "Workflow":
+    def fit(
+        self, data: Any, *, update: bool = False, memory_limit: int | str | None = None
+    ) -> "Workflow":
         """Learn every statistic from the data; returns the workflow.
 
         Statistics that do not depend on each other are computed in one streaming pass.
@@ -186,10 +194,14 @@ class Workflow:
                 categories follow them. Where one operator that learns feeds another, the second
                 one keeps what it learned from the outputs of then. A workflow that is not fitted
                 is fitted. No rows change nothing.
+            memory_limit: bytes, or a size like "1GB", beyond what a process with Polars has. The
+                data is read in smaller parts, and statistics that outgrow their share go to the
+                directory for temporary files. It changes time, not results.
 
         Raises:
             ColumnNotFoundError, ColumnTypeError: see `fit_schema`.
             DataError: no rows; a damaged file (named); an update of a workflow without statistics.
+            MemoryLimitError: distinct values that alone outgrow `memory_limit`.
         """
         dataset = data if isinstance(data, Dataset) else Dataset(data)
         update = update and self.fitted
@@ -199,8 +211,16 @@ class Workflow:
             schema = self._with_types(dataset.schema)
         else:
             schema = graph.input_schema(graph.bind(dataset.schema), dataset.schema)
-        parts = [self._conform(part, schema) for part in dataset.parts()]
-        bound = fit_graph(graph, parts, schema, files=dataset.files, update=update)
+        limit = None if memory_limit is None else parse_size(memory_limit, name="memory_limit")
+        rows = PART_ROWS
+        if limit is not None:
+            # An eighth: the engine holds a part about three times while its values are counted.
+            with reading(dataset.files):
+                rows = min(rows, rows_within(self._conform(dataset.to_lazy(), schema), limit // 8))
+        parts = [self._conform(part, schema) for part in dataset.parts(rows)]
+        bound = fit_graph(
+            graph, parts, schema, files=dataset.files, update=update, memory_limit=limit
+        )
         self._graph, self._bound, self._input = graph, bound, schema
         return self
 
@@ -216,7 +236,7 @@ class Workflow:
             columns.append(column)
         return Schema(columns)
 
-    def transform(self, data: Any) -> Any:
+    def transform(self, data: Any, *, memory_limit: int | str | None = None) -> Any:
         """Apply the workflow.
 
         Args:
@@ -224,6 +244,10 @@ class Workflow:
                 pandas DataFrame or a pyarrow Table gives the same kind. A pandas frame keeps its
                 index if its rows stay as they are. Columns that the workflow does not read are
                 ignored.
+            memory_limit: bytes, or a size like "1GB", beyond the fitted workflow's own: a `Dataset`
+                is then transformed part by part whenever it is read or written. Files must be
+                parquet or Arrow IPC; operators that read other rows (groups, neighbours) need
+                all of them at once. Frames are in memory anyway.
 
         Raises:
             NotFittedError: before the fit; a workflow that learns nothing needs none.
@@ -253,10 +277,17 @@ class Workflow:
             carried = [FILE_INDEX] if numbered else []
             return graph.output(self._conform(rows, schema, carried), bound, carried)
 
+        plan = derive(False)
+        if memory_limit is not None and not graph.reads_other_rows(bound, range(len(bound))):
+            size = parse_size(memory_limit, name="memory_limit") // PART_SHARE
+            parts = dataset.parts(min(PART_ROWS, rows_within(dataset.to_lazy(), size)))
+
+            def one(part: pl.LazyFrame, first_row: int) -> pl.LazyFrame:
+                return graph.output(self._conform(part, schema), bound, first_row=first_row)
+
+            plan = in_parts(parts, one, plan.collect_schema(), files=dataset.files)
         same_rows = not any(operator.makes_rows for operator in operators)
-        return Dataset._derived(
-            derive(False), output, base=dataset, derive=derive if same_rows else None
-        )
+        return Dataset._derived(plan, output, base=dataset, derive=derive if same_rows else None)
 
     def fit_transform(self, data: Any) -> Any:
         """Fit on the data, then transform it."""

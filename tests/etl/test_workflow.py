@@ -104,7 +104,7 @@ def test_parts_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.Monk
     parts = data.parts(3)
     assert len(parts) == 9
     assert pl.concat([part.collect() for part in parts]).equals(frame)
-    monkeypatch.setattr(nvt.Dataset.parts, "__defaults__", (3,))
+    monkeypatch.setattr("emberline.etl.workflow.PART_ROWS", 3)
     assert movielens().fit_transform(data).to_polars().equals(whole)
 
 
