@@ -83,8 +83,9 @@ def encodings_of(selection: Selection, encode_type: EncodeType, sep: str) -> lis
         DataError: two encodings have one name, or a column would have two joint vocabularies.
     """
     combo = encode_type == "combo"
-    out = [Encoding(name=sep.join(g), columns=g, combo=combo) for g in selection.groups]
-    grouped = [column for group in selection.groups for column in group]
+    groups = selection.groups if combo else (*selection.groups, *selection.broken_groups)
+    out = [Encoding(name=sep.join(group), columns=group, combo=combo) for group in groups]
+    grouped = [column for group in groups for column in group]
     if not combo:
         for column in grouped:
             if grouped.count(column) > 1:

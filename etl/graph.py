@@ -207,7 +207,7 @@ class Graph:
             bound.append(
                 BoundStep(
                     inputs=inputs,
-                    outputs=Selection(outputs, inputs.groups, also_alone=inputs.also_alone)
+                    outputs=replace(inputs, schema=outputs, extra=Schema())
                     if step.operator.keeps_groups
                     else Selection(outputs),
                     origin={name: f"{MARK}{number}{MARK}{name}" for name in outputs.names},
@@ -228,6 +228,7 @@ class Graph:
         columns = Schema()
         groups: list[tuple[str, ...]] = []
         alone: list[str] = []
+        broken: list[tuple[str, ...]] = []
         for parent in parents[:1] if step.kind == "apply" else parents:
             for column in parent.outputs.schema:
                 unique = parent.origin[column.name]
@@ -240,13 +241,19 @@ class Graph:
                     columns = columns + Schema([column])
             groups += [group for group in parent.outputs.groups if group not in groups]
             alone += parent.outputs.alone
+            broken += parent.outputs.broken_groups
         extra = Schema()
         for parent in parents[1:] if step.kind == "apply" else ():
             others = parent.outputs.schema.without(columns.names)
             extra += others.without(extra.names)
-        grouped = {name for group in groups for name in group}
-        also_alone = tuple(dict.fromkeys(name for name in alone if name in grouped))
-        selection = Selection(columns, tuple(groups), extra, also_alone)
+        grouped = {name for group in (*groups, *broken) for name in group}
+        selection = Selection(
+            columns,
+            tuple(groups),
+            extra,
+            also_alone=tuple(dict.fromkeys(name for name in alone if name in grouped)),
+            broken_groups=tuple(dict.fromkeys(broken)),
+        )
         if step.selector is not None:
             chosen = step.selector.resolve(columns, where=step.where)
             names = chosen.names

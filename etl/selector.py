@@ -63,6 +63,7 @@ class ColumnSelector:
         self.names: tuple[str, ...] = tuple(dict.fromkeys(flat))
         self.groups: tuple[tuple[str, ...], ...] = tuple(dict.fromkeys(groups))
         self.also_alone = _members(self.groups, alone)
+        self.broken_groups: tuple[tuple[str, ...], ...] = ()
         self.tags = normalize_tags(tags)
         self._optional = False
 
@@ -71,6 +72,7 @@ class ColumnSelector:
         """Give the selector of these columns, in their order, with their groups."""
         out = cls(selection.names)
         out.groups, out.also_alone = selection.groups, selection.also_alone
+        out.broken_groups = selection.broken_groups
         return out
 
     @classmethod
@@ -121,7 +123,12 @@ class ColumnSelector:
         if not names and not self._optional:
             tags = f" with tags {sorted(map(str, self.tags))}" if self.tags else ""
             raise DataError(f"{where}: the selection{tags} is empty; it matches no column")
-        return Selection(schema.select(names), self.groups, also_alone=self.also_alone)
+        return Selection(
+            schema.select(names),
+            self.groups,
+            also_alone=self.also_alone,
+            broken_groups=self.broken_groups,
+        )
 
     def __add__(self, other: object) -> Any:
         """Join two selections; with a node on the right the result is a node."""

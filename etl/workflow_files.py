@@ -77,6 +77,8 @@ def _step_json(step: Step, bound: BoundStep) -> dict[str, Any]:
         out |= {"kind": kind, "columns": bound.outputs.names, "groups": groups}
         if bound.outputs.also_alone:
             out["also_alone"] = list(bound.outputs.also_alone)
+        if bound.outputs.broken_groups:
+            out["broken_groups"] = [list(group) for group in bound.outputs.broken_groups]
     if step.subgraph is not None:
         out["subgraph"] = step.subgraph
     if step.operator is not None:
@@ -171,6 +173,8 @@ def _step(item: Mapping[str, Any], number: int, tables: Mapping[str, pl.DataFram
     if "columns" in item:
         selector = ColumnSelector([*item["columns"], *(list(g) for g in item["groups"])])
         selector.also_alone = tuple(str(name) for name in item.get("also_alone", ()))
+        broken = [tuple(map(str, group)) for group in item.get("broken_groups", ())]
+        selector.broken_groups = tuple(broken)
         if not item["columns"]:
             selector = selector.optional()
     operator: Operator | None = None

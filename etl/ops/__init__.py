@@ -15,6 +15,8 @@ from emberline.etl.ops.cast import Cast
 from emberline.etl.ops.categorify import Categorify
 from emberline.etl.ops.clip import Clip
 from emberline.etl.ops.fill_missing import FillMissing
+from emberline.etl.ops.hash_bucket import HashBucket
+from emberline.etl.ops.hashed_cross import HashedCross
 from emberline.etl.ops.join_external import JoinExternal
 from emberline.etl.ops.lambda_op import LambdaOp
 from emberline.etl.ops.log_op import LogOp
@@ -33,6 +35,8 @@ __all__ = [
     "Clip",
     "ColumnSelector",
     "FillMissing",
+    "HashBucket",
+    "HashedCross",
     "JoinExternal",
     "LambdaOp",
     "LogOp",
