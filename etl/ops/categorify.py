@@ -104,7 +104,8 @@ class Categorify(StatOperator):
             split_out: without effect.
             split_every: without effect.
             grow: values that `vocabs` lacks are appended at the fit, as if `vocabs` were the
-                categories of an earlier fit; `freq_threshold` and `max_size` hold for them.
+                categories of an earlier fit; `freq_threshold` and `max_size` hold for them. False
+                leaves them out of vocabulary.
             start_index: removed from NVTabular in 23.06; refused.
             na_sentinel: removed from NVTabular in 23.06; refused.
 
@@ -147,8 +148,6 @@ class Categorify(StatOperator):
             raise DataError("freq_threshold and max_size cannot be used together; choose one")
         if isinstance(max_size, int) and isinstance(num_buckets, int):
             check_room(max_size, num_buckets, "every column")
-        if self.grow and not self.vocabs:
-            raise DataError("grow=True needs vocabs, the categories to begin with")
         self._fitted: dict[str, Vocabulary] | None = None
         self._encodings: tuple[Encoding, ...] = ()
 

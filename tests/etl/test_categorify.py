@@ -1,86 +1,18 @@
-"""Categorify against a ten-line reference, and its own messages."""
+"""Categorify: merging, look-up, given vocabularies and its own messages."""
 
-import math
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import emberline.etl as nvt
 from emberline.errors import DataError
 from emberline.etl import ops, vocabulary
 from emberline.etl.selection import Selection
-
-Value = Any
-
-
-def leaves(rows: list[Any]) -> list[Value]:
-    return [v for row in rows for v in (row if isinstance(row, list) else [row])]
-
-
-def reference(fit: list[Any], rows: list[Any], *, threshold: int, limit: int) -> list[Any]:
-    """The contract, row by row: `fit` and `rows` hold scalars or lists."""
-
-    def key(v: Value) -> Value:
-        return None if isinstance(v, float) and math.isnan(v) else v
-
-    counts = Counter(key(v) for v in leaves(fit) if key(v) is not None)
-    order = sorted((v for v in counts if counts[v] >= threshold), key=lambda v: (-counts[v], v))
-    ids = {v: 3 + i for i, v in enumerate(order[: limit - 3] if limit else order)}
-
-    def encode(v: Value) -> int:
-        return 1 if key(v) is None else ids.get(key(v), 2)
-
-    return [[encode(v) for v in row] if isinstance(row, list) else encode(row) for row in rows]
-
-
-# Small domains, so that values repeat.
-SCALARS = {
-    pl.Int64(): st.integers(-3, 3),
-    pl.String(): st.sampled_from(["", "a", "b", "ä", "aa"]),
-    pl.Float64(): st.sampled_from([0.0, -0.0, 1.5, float("nan"), -2.0, float("inf")]),
-    pl.Boolean(): st.booleans(),
-}
-
-
-@st.composite
-def columns(draw: st.DrawFn) -> tuple[pl.Series, pl.Series, dict[str, Any]]:
-    dtype = draw(st.sampled_from(list(SCALARS)))
-    leaf = st.none() | SCALARS[dtype]
-    is_list = draw(st.booleans())
-    row = st.lists(leaf, max_size=4) if is_list else leaf
-    whole: pl.DataType = pl.List(dtype) if is_list else dtype
-    fit = draw(st.lists(row, min_size=1, max_size=30))
-    other = draw(st.lists(row, max_size=10))
-    settings = draw(st.sampled_from([{}, {"freq_threshold": 2}, {"max_size": 3}, {"max_size": 5}]))
-    return pl.Series("x", fit, dtype=whole), pl.Series("x", other, dtype=whole), settings
-
-
-@given(columns(), st.booleans())
-@settings(max_examples=150)
-def test_equals_the_reference(
-    case: tuple[pl.Series, pl.Series, dict[str, Any]], joined: bool
-) -> None:
-    fit, other, arguments = case
-    workflow = nvt.Workflow(["x"] >> ops.Categorify(**arguments)).fit(fit.to_frame())
-    with pytest.MonkeyPatch.context() as patch:
-        if joined:  # the same ids by the other way of looking them up
-            patch.setattr(vocabulary, "JOIN_ABOVE", 0)
-        for rows in (fit, other):
-            out = workflow.transform(rows.to_frame())["x"]
-            assert out.to_list() == reference(
-                fit.to_list(),
-                rows.to_list(),
-                threshold=arguments.get("freq_threshold", 0),
-                limit=arguments.get("max_size", 0),
-            )
-            lazy = workflow.transform(rows.to_frame().lazy()).collect(engine="streaming")
-            assert lazy["x"].to_list() == out.to_list()
 
 
 @given(
