@@ -85,10 +85,17 @@ def _start(column: pl.Expr, dtype: pl.DataType) -> tuple[pl.Expr, bool]:
     if dtype in (pl.String, pl.Binary):
         return key.map_batches(_hash_texts, return_dtype=pl.UInt64, is_elementwise=True), False
     if dtype.is_float() or dtype.is_decimal():
-        return key.cast(pl.Float64).reinterpret(dtype=pl.UInt64), True
+        # `reinterpret` does this too, but not in every version that we support.
+        wide = key.cast(pl.Float64).fill_null(0.0)
+        bits = wide.map_batches(_float_bits, return_dtype=pl.UInt64, is_elementwise=True)
+        return pl.when(key.is_not_null()).then(bits), True
     if dtype == pl.UInt64:
         return key, True
     return key.to_physical().cast(pl.Int64).reinterpret(signed=False), True
+
+
+def _float_bits(numbers: pl.Series) -> pl.Series:
+    return pl.Series(numbers.name, numbers.to_numpy().view(np.uint64))
 
 
 def _hash_texts(texts: pl.Series) -> pl.Series:
