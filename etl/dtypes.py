@@ -5,6 +5,7 @@ mean something only inside one process, so `canonical` reads them as strings.
 """
 
 import re
+from typing import Any
 
 import polars as pl
 
@@ -14,6 +15,7 @@ from emberline.etl.schema import ColumnSchema
 __all__ = [
     "canonical",
     "column_of",
+    "dtype_name",
     "dtype_of",
     "integer_range",
     "is_lossless",
@@ -110,6 +112,25 @@ def parse_dtype(name: str, *, column: str) -> pl.DataType:
         f"one column a field, list of lists: one list) or select other columns. "
         f"Known dtypes: {', '.join(_SIMPLE)}, datetime64[us], timedelta64[us], decimal(p, s)"
     )
+
+
+def dtype_name(dtype: Any) -> str:
+    """Give the name of a dtype: text as it is, or a NumPy, pandas or Polars dtype, or a type.
+
+    >>> import numpy
+    >>> dtype_name(numpy.float32), dtype_name(pl.Int8), dtype_name(float), dtype_name("bool")
+    ('float32', 'int8', 'float64', 'bool')
+    """
+    if isinstance(dtype, str):
+        return dtype
+    python = {float: "float64", int: "int64", bool: "bool", str: "string"}
+    if isinstance(dtype, type) and dtype in python:
+        return python[dtype]
+    if isinstance(dtype, type) and issubclass(dtype, pl.DataType):
+        dtype = dtype()
+    if isinstance(dtype, pl.DataType):
+        return _leaf_name(dtype)
+    return str(getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or dtype)
 
 
 def dtype_of(column: ColumnSchema) -> pl.DataType:

@@ -294,7 +294,8 @@ class Graph:
         selected = [pl.col(name).alias(unique) for name, unique in needed.items()]
         frame = data.select(*carried, *selected)
         live = [*carried, *needed.values()]
-        if any(getattr(step.operator, "uses_row_index", False) for step in self.steps):
+        numbered = any(getattr(step.operator, "uses_row_index", False) for step in self.steps)
+        if numbered:
             frame = frame.with_row_index(ROW_INDEX, offset=first_row)
             live.append(ROW_INDEX)
         for number in sorted(steps):
@@ -311,6 +312,9 @@ class Graph:
             if operator.makes_rows:
                 live = []  # what follows uses none of it: `bind` has seen to that
             frame = frame.select([*live, *made])
+            if operator.makes_rows and numbered:
+                frame = frame.with_row_index(ROW_INDEX)
+                live.append(ROW_INDEX)
             live += step.origin.values()
         return frame
 
