@@ -2,10 +2,11 @@
 
 A sum of floats depends on the order of its additions, so on threads and on parts. These are kept as
 integers instead: `whole`, the sum of the integer parts, and `fraction`, the sum of the rest in units
-of 2**-92, both Int128, which holds such sums of up to 2**35 rows. What a value has below 2**-92 is
-cut. `large` sums, as floats, the values from 2**92 (5e27) on and infinities, which the others cannot
-hold: only there may the last bits depend on the order. Integers have a `whole` alone; squares of
-64-bit integers are kept by their halves, `high`, `cross` and `low`.
+of 2**-92, both Int128, which holds such sums of up to 2**35 rows. What a value has below 2**-92 (2e-28)
+is cut; squares have a `rest` as well, in units of 2**-184. `large` sums, as floats, the values from
+2**92 (5e27) on and infinities, which the others cannot hold: only there may the last bits depend on
+the order. Integers have a `whole` alone; squares of 64-bit integers are kept by their halves, `high`,
+`cross` and `low`.
 
 The squares of floats are rounded to float64 one by one, which moves a variance by a share of
 2**-53 * mean**2 / variance at most; those of integers are exact.
@@ -27,12 +28,13 @@ _HALF = 2**32
 _WIDE = (pl.Int64(), pl.UInt64())
 
 
-def split(frame: pl.LazyFrame, names: Mapping[str, str]) -> pl.LazyFrame:
+def split(frame: pl.LazyFrame, names: Mapping[str, str], *, fine: bool = False) -> pl.LazyFrame:
     """Add the columns that `summed` adds up.
 
     Args:
         frame: has the columns.
         names: column of integers, floats or bools -> name of its sum. Null and NaN count as nothing.
+        fine: keep a `rest` too.
 
     Returns:
         The frame with columns `<name>.whole` and so on. They are columns, not parts of the
@@ -44,22 +46,32 @@ def split(frame: pl.LazyFrame, names: Mapping[str, str]) -> pl.LazyFrame:
     frame = frame.with_columns(w.name.map(lambda c: f"{names[c]}.whole") for w in whole)
     if not floats:
         return frame
-    steps: list[list[pl.Expr]] = [[], [], []]
-    for column, name in floats.items():
-        value = pl.col(column).cast(pl.Float64).fill_nan(None)
-        inside = pl.col(f"{name}.value").abs() < _UNIT
-        small, whole_part = pl.col(f"{name}.small"), pl.col(f"{name}.whole").cast(pl.Float64)
-        steps[0] += [value.alias(f"{name}.value")]
-        steps[1] += [
-            pl.when(inside).then(f"{name}.value").alias(f"{name}.small"),
-            pl.when(~inside).then(f"{name}.value").alias(f"{name}.large"),
-        ]
-        # Both exact: the fraction of a float is a float, and a power of two only scales it.
-        steps[2] += [small.cast(pl.Int128).alias(f"{name}.whole")]
-        steps.append([((small - whole_part) * _UNIT).cast(pl.Int128).alias(f"{name}.fraction")])
-    for made in [*steps[:3], [expr for step in steps[3:] for expr in step]]:
-        frame = frame.with_columns(made)
+    for part in ("value", "small", "whole", "fraction", *(["rest"] if fine else [])):
+        made = (_part(part, column, name) for column, name in floats.items())
+        frame = frame.with_columns(expr for exprs in made for expr in exprs)
     return frame
+
+
+def _part(part: str, column: str, name: str) -> list[pl.Expr]:
+    """Give one step of splitting a float column up, of what the steps before gave."""
+    value, small = pl.col(f"{name}.value"), pl.col(f"{name}.small")
+    left = small - pl.col(f"{name}.whole").cast(pl.Float64)
+    # All exact: the fraction of a float is a float, and a power of two only scales it.
+    match part:
+        case "value":
+            out = pl.col(column).cast(pl.Float64).fill_nan(None)
+        case "small":
+            inside = value.abs() < _UNIT
+            large = pl.when(~inside).then(value).alias(f"{name}.large")
+            return [pl.when(inside).then(value).alias(f"{name}.small"), large]
+        case "whole":
+            out = small.cast(pl.Int128)
+        case "fraction":
+            out = (left * _UNIT).cast(pl.Int128)
+        case _:
+            taken = pl.col(f"{name}.fraction").cast(pl.Float64)
+            out = ((left * _UNIT - taken) * _UNIT).cast(pl.Int128)
+    return [out.alias(f"{name}.{part}")]
 
 
 def split_squares(frame: pl.LazyFrame, names: Mapping[str, str]) -> pl.LazyFrame:
@@ -79,7 +91,7 @@ def split_squares(frame: pl.LazyFrame, names: Mapping[str, str]) -> pl.LazyFrame
         value = pl.col(column).cast(pl.Float64 if dtypes[column].is_float() else pl.Int64)
         squared.append((value * value).alias(f"{name}.squared"))
     frame = frame.with_columns(*halves, *squared)
-    return split(frame, {f"{name}.squared": name for name in rest.values()})
+    return split(frame, {f"{name}.squared": name for name in rest.values()}, fine=True)
 
 
 def summed(frame: pl.LazyFrame, names: Iterable[str]) -> list[pl.Expr]:
@@ -89,7 +101,7 @@ def summed(frame: pl.LazyFrame, names: Iterable[str]) -> list[pl.Expr]:
         frame: what `split` or `split_squares` gave, or frames of such sums, to merge.
         names: of the sums.
     """
-    kinds = ("whole", "fraction", "large", "high", "cross", "low")
+    kinds = ("whole", "fraction", "rest", "large", "high", "cross", "low")
     found = frame.collect_schema()
     parts = [f"{name}.{kind}" for name in names for kind in kinds]
     return [pl.col(part).sum() for part in parts if part in found]
@@ -114,7 +126,8 @@ def as_fraction(row: Mapping[str, Any], name: str) -> Fraction:
         high, cross, low = (row[f"{name}.{kind}"] for kind in ("high", "cross", "low"))
         return Fraction(high * _HALF**2 + 2 * cross * _HALF + low)
     fraction = Fraction(row.get(f"{name}.fraction", 0), 2**_UNIT_BITS)
-    return row[f"{name}.whole"] + fraction + Fraction(row.get(f"{name}.large", 0))
+    fraction += Fraction(row.get(f"{name}.rest", 0), 4**_UNIT_BITS)
+    return Fraction(row[f"{name}.whole"]) + fraction + Fraction(row.get(f"{name}.large", 0))
 
 
 def variances(frame: pl.DataFrame, count: str, total: str, squares: str) -> pl.Series:
@@ -166,8 +179,8 @@ def _two_product(a: _Array, b: _Array) -> tuple[_Array, _Array]:
 
 def _pair(frame: pl.DataFrame, name: str) -> tuple[_Array, _Array]:
     """Give the sums called `name` as a pair of float64."""
-    scales = {"whole": 1.0, "fraction": 1 / _UNIT, "high": _HALF**2, "cross": 2.0 * _HALF}
-    scales |= {"low": 1.0, "large": 1.0}
+    scales = {"whole": 1.0, "fraction": 1 / _UNIT, "rest": _UNIT**-2, "large": 1.0}
+    scales |= {"high": _HALF**2, "cross": 2.0 * _HALF, "low": 1.0}
     total = rest = np.zeros(frame.height)
     for kind, scale in scales.items():
         if f"{name}.{kind}" not in frame.columns:

@@ -12,6 +12,7 @@ from emberline.etl.schema import ColumnSchema, Schema
 
 __all__ = [
     "as_list",
+    "divided",
     "float_dtype",
     "known_count",
     "leaf_dtypes",
@@ -96,6 +97,15 @@ def known_count(column: str, dtype: pl.DataType) -> pl.Expr:
     values = pl.col(column)
     counted = values.is_not_nan().sum() if dtype.is_float() else values.count()
     return counted.cast(pl.Int64)
+
+
+def divided(value: pl.Expr, divisor: float) -> pl.Expr:
+    """Give the quotients of a float64 column and a number, correctly rounded.
+
+    `value / divisor` would not be: the engine multiplies by the reciprocal of a number, but not in
+    batches of one row, so results would depend on the batch. Divided by a column they do not.
+    """
+    return value / (value.is_null().cast(pl.Float64) + divisor)
 
 
 def float_dtype(dtype: Any, *, where: str) -> str:

@@ -12,6 +12,7 @@ from emberline.etl.dtypes import parse_dtype
 from emberline.etl.exact_sum import as_fraction, split, split_squares, summed
 from emberline.etl.learned_numbers import LearnedNumbers, Numbers
 from emberline.etl.leaves import (
+    divided,
     float_dtype,
     known_count,
     leaf_dtypes,
@@ -103,7 +104,7 @@ class Normalize(LearnedNumbers):
 
             def leaf(value: pl.Expr) -> pl.Expr:
                 centred = value.cast(pl.Float64).fill_nan(None) - pl.lit(mean, pl.Float64)
-                return (centred / std if std else centred).cast(dtype)
+                return (divided(centred, std) if std else centred).cast(dtype)
 
             return map_leaves(column, leaf)
 

@@ -9,7 +9,7 @@ import polars as pl
 from emberline.errors import DataError
 from emberline.etl.dtypes import parse_dtype
 from emberline.etl.learned_numbers import LearnedNumbers
-from emberline.etl.leaves import float_dtype, leaf_dtypes, map_leaves, require_numbers
+from emberline.etl.leaves import divided, float_dtype, leaf_dtypes, map_leaves, require_numbers
 from emberline.etl.min_max import learned_min_max, merged_min_max, min_max
 from emberline.etl.registry import register_operator
 from emberline.etl.schema import ColumnSchema
@@ -90,7 +90,7 @@ class NormalizeMinMax(LearnedNumbers):
                     return pl.when(value.is_null()).then(pl.lit(None, dtype))
                 if low == high:
                     return pl.when(value.is_not_null()).then(pl.lit(0.5, dtype))
-                return ((value - low) / (high - low)).cast(dtype)
+                return divided(value - low, high - low).cast(dtype)
 
             return map_leaves(column, leaf)
 

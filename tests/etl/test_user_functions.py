@@ -135,7 +135,9 @@ def test_metadata_dtype_and_label() -> None:
     )
     workflow = nvt.Workflow(["n"] >> made).fit(FRAME)
     column = workflow.output_schema["n"]
-    assert (column.dtype, column.tags, dict(column.properties)) == ("int8", {"target"}, {"p": 1})
+    assert column.dtype == "int8"
+    assert column.tags == {"target"}
+    assert column.properties == {"p": 1}
     assert workflow.transform(FRAME)["n"].to_list() == [0, 1, None, 1]
     assert made.label == "is_large"
     assert ops.LambdaOp(abs).label == "abs"
