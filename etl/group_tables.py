@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from emberline.errors import DataError
 from emberline.etl.dtypes import parse_dtype
 from emberline.etl.errors import ColumnTypeError
 from emberline.etl.keys import canonical_key
@@ -17,10 +18,19 @@ JOINED = "\x1fjoined "
 
 
 def named_groups(selection: Selection, name_sep: str) -> dict[str, tuple[str, ...]]:
-    """Give the groups of columns by name: nested lists first as written, then single columns."""
-    grouped = {column for group in selection.groups for column in group}
+    """Give the groups of columns by name: nested lists first as written, then single columns.
+
+    Raises:
+        DataError: the name of a group is that of a column.
+    """
     out = {name_sep.join(group): group for group in selection.groups}
-    return out | {name: (name,) for name in selection.names if name not in grouped}
+    for name in selection.alone:
+        if out.setdefault(name, (name,)) != (name,):
+            raise DataError(
+                f"the joined name of {list(out[name])} is {name!r}, which is also a column; choose "
+                "another name_sep"
+            )
+    return out
 
 
 def require_keys(selection: Selection, *, where: str) -> None:

@@ -375,3 +375,21 @@ def test_every_combination_of_two_groups_is_one_group() -> None:
     frame = pl.DataFrame(pairs * 2, schema={"k": pl.String, "j": pl.Int64}, orient="row")
     out = every_way([["k", "j"]] >> ops.JoinGroupby(), frame)
     assert out["k_j_count"].to_list() == [2] * 8
+
+
+def test_a_column_alone_and_in_groups(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, 1, 2], "b": [1, 2, 2], "c": [5, 5, 5], "y": [1, 2, 4]})
+    columns = ["a", ["a", "b"], ["b", "c"]]
+    out = every_way(columns >> ops.JoinGroupby(), frame, tmp_path)
+    assert out.to_dict(as_series=False) == {
+        "a_b_count": [1, 1, 1],
+        "b_c_count": [1, 2, 2],
+        "a_count": [2, 2, 1],
+    }
+    encoded = every_way(columns >> ops.TargetEncoding("y", kfold=1, p_smooth=0), frame, tmp_path)
+    assert encoded["TE_a_y"].to_list() == [1.5, 1.5, 4.0]
+    assert encoded["TE_b_c_y"].to_list() == [1.0, 3.0, 3.0]
+    with pytest.raises(DataError, match="'a_b', which is also a column"):
+        nvt.Workflow(["a_b", ["a", "b"]] >> ops.JoinGroupby()).fit(
+            frame.with_columns(pl.lit(1).alias("a_b"))
+        )
