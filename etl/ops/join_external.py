@@ -23,7 +23,14 @@ class JoinExternal(Operator):
 
     The table is held in memory and saved with the workflow. Null keys match nothing. Keys that
     repeat in the table repeat the rows, as in any join; `drop_duplicates_ext=True` drops repeated
-    rows of the table before. The table's own key columns are not part of the output.
+    rows of the table before. Key columns of the table that are called otherwise than those of the
+    data are part of the output like its other columns.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> movies = pl.DataFrame({"movie": [1, 2], "year": [1995, 2001]})
+    >>> node = ["movie", "user"] >> ops.JoinExternal(movies, on="movie")
+    >>> Workflow(node).fit_transform(pl.DataFrame({"movie": [2, 3], "user": [7, 8]})).rows()
+    [(2, 7, 2001), (3, 8, None)]
     """
 
     def __init__(
@@ -33,7 +40,9 @@ class JoinExternal(Operator):
         how: Literal["left", "inner"] = "left",
         on_ext: str | Sequence[str] | None = None,
         columns_ext: Sequence[str] | None = None,
-        drop_duplicates_ext: bool = False,
+        drop_duplicates_ext: bool | None = False,
+        kind_ext: Any = None,
+        cache: str = "host",
     ) -> None:
         """Read the table.
 
@@ -44,6 +53,8 @@ class JoinExternal(Operator):
             on_ext: the key columns of the table, by default those of `on`.
             columns_ext: the columns to join; by default all. Keys need not be named.
             drop_duplicates_ext: drop rows of the table (its keys and joined columns) that repeat.
+            kind_ext: accepted as in NVTabular, where it says what `df_ext` is; that is found out.
+            cache: accepted as in NVTabular ("host", "device" or "disk"); no effect.
 
         Raises:
             DataError: an unknown `how`, or not as many keys on both sides.
@@ -69,9 +80,11 @@ class JoinExternal(Operator):
                     f"{nearest(name, data.schema.names)}"
                 )
         chosen = data.schema.names if columns_ext is None else list(columns_ext)
-        self.columns_ext = [n for n in dict.fromkeys(chosen) if n not in self.on_ext]
+        shared = {theirs for ours, theirs in zip(self.on, self.on_ext, strict=True) if ours == theirs}
+        self.columns_ext = [n for n in dict.fromkeys(chosen) if n not in shared]
+        self.kind_ext, self.cache = kind_ext, cache
         self.drop_duplicates_ext = bool(drop_duplicates_ext)
-        names = [*self.on_ext, *self.columns_ext]
+        names = list(dict.fromkeys([*self.on_ext, *self.columns_ext]))
         table = data.to_lazy().select(names)
         table = table.cast({n: canonical(d) for n, d in table.collect_schema().items()})
         if self.drop_duplicates_ext:
@@ -137,7 +150,7 @@ class JoinExternal(Operator):
 
     def arguments(self, selection: Selection) -> dict[str, Any]:
         """Give the keys and columns; the table is an artifact."""
-        names = ("on", "how", "on_ext", "columns_ext")
+        names = ("on", "how", "on_ext", "columns_ext", "cache")
         return {name: getattr(self, name) for name in names} | {
             "schema": self._ext_schema.to_dict()
         }

@@ -8,7 +8,7 @@ import pytest
 
 from tests.etl.golden import GOLDEN
 
-MODULES = sorted(p.stem for p in Path(__file__).parent.glob("test_golden_*.py"))
+MODULES = [*sorted(p.stem for p in Path(__file__).parent.glob("test_golden_*.py")), "test_hashing"]
 #: The loader's case belongs to emberline.dataloaders, whose tests are not of columns.
 ELSEWHERE = {"loader"}
 

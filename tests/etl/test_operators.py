@@ -62,10 +62,14 @@ def test_repeated_keys_repeat_rows_unless_dropped() -> None:
     frame = pl.DataFrame({"m": ["y", "x"]})
     once = ops.JoinExternal(table, on="m", on_ext="k", drop_duplicates_ext=True)
     assert once.keeps_rows
-    assert run(["m"] >> once, frame).rows() == [("y", 2), ("x", 1)]
+    # As in NVTabular, a key of another name is a column of the table like the others.
+    assert run(["m"] >> once, frame).rows() == [("y", "y", 2), ("x", "x", 1)]
+    named = ops.JoinExternal(table, "m", "left", "k", ["v"], True, None, "host")
+    assert run(["m"] >> named, frame).rows() == [("y", 2), ("x", 1)]
     twice = ops.JoinExternal(table, on="m", on_ext="k")
     assert not twice.keeps_rows
-    assert run(["m"] >> twice, frame).rows() == [("y", 2), ("x", 1), ("x", 1)]
+    rows = run(["m"] >> twice, frame).rows()
+    assert rows == [("y", "y", 2), ("x", "x", 1), ("x", "x", 1)]
 
 
 @given(
