@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 from polars.exceptions import PolarsError
 
-from emberline.artifacts import MANIFEST, open_directory
+from emberline.artifacts import MANIFEST, open_directory, recover
 from emberline.errors import ArtifactCorruptError, ArtifactMissingError, DataError
 from emberline.etl.csv_format import CsvFormat
 from emberline.etl.dtypes import dtype_of
@@ -187,6 +187,7 @@ def _find(
     if is_remote(text) and not text.startswith("file://"):
         return _find_remote(RemoteDirectory(text, storage_options), engine)
     path = Path(text.removeprefix("file://"))
+    recover(path)  # a writer may have died between putting the old aside and the new in place
     if path.is_dir():
         return _find_directory(path, engine)
     if path.is_file():

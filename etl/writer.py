@@ -141,9 +141,11 @@ def _write_parts(
         shuffled = sort_by_key(
             source, rows=rows, seed=options.shuffle, bucket_rows=options.bucket_rows
         )
-        buckets = [
-            _bucket(directory, i, part, options.row_group_size) for i, part in enumerate(shuffled)
-        ]
+        with reading():
+            buckets = [
+                _bucket(directory, i, part, options.row_group_size)
+                for i, part in enumerate(shuffled)
+            ]
         source = pl.scan_parquet(buckets, glob=False)
         whole.unlink()
     parts = []
