@@ -80,7 +80,9 @@ class JoinExternal(Operator):
                     f"{nearest(name, data.schema.names)}"
                 )
         chosen = data.schema.names if columns_ext is None else list(columns_ext)
-        shared = {theirs for ours, theirs in zip(self.on, self.on_ext, strict=True) if ours == theirs}
+        shared = {
+            theirs for ours, theirs in zip(self.on, self.on_ext, strict=True) if ours == theirs
+        }
         self.columns_ext = [n for n in dict.fromkeys(chosen) if n not in shared]
         self.kind_ext, self.cache = kind_ext, cache
         self.drop_duplicates_ext = bool(drop_duplicates_ext)
