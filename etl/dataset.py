@@ -102,7 +102,9 @@ class Dataset(PartitionedPlan):
             )
         super().__init__()
         self._source: Source | None = None
+        self._in_memory = False
         self._derive: Callable[[bool], pl.LazyFrame] | None = None
+        self._stream: Callable[[], pl.LazyFrame] | None = None
         wanted = {name: dtype_name(dtype, column=name) for name, dtype in (dtypes or {}).items()}
         columns = kwargs.pop("columns", None)
         hints: Schema | None = None
@@ -111,6 +113,7 @@ class Dataset(PartitionedPlan):
             if kwargs:
                 raise DataError(f"{', '.join(kwargs)}: an argument of csv files, got a frame")
             plan, self._kind = found
+            self._in_memory = self._kind != "lazy"
         else:
             self._source = find_source(
                 path_or_source, engine, storage_options=storage_options, csv=kwargs
@@ -177,6 +180,7 @@ class Dataset(PartitionedPlan):
         *,
         base: "Dataset | None" = None,
         derive: Callable[[bool], pl.LazyFrame] | None = None,
+        stream: Callable[[], pl.LazyFrame] | None = None,
     ) -> "Dataset":
         """Give a plan over the rows of another data set as a data set.
 
@@ -187,9 +191,10 @@ class Dataset(PartitionedPlan):
             base: the data set it was made of; its number of partitions is kept.
             derive: gives the plan again; with True it carries `FILE_INDEX`. None for a plan whose
                 rows do not follow those of the files.
+            stream: gives a plan of the same rows that is read in less memory.
         """
         out = cls(frame, schema=schema)
-        out._files = tuple(files)
+        out._files, out._stream = tuple(files), stream
         if base is not None:
             out._kind, out._files = base._kind, base._files
             out._npartitions, out._part_bytes = base._npartitions, base._part_bytes
@@ -238,20 +243,26 @@ class Dataset(PartitionedPlan):
             start = stop
         return out
 
+    @property
+    def sliceable(self) -> bool:
+        """Whether rows can be reached without reading those before them."""
+        files = self._source is not None and self._source.sliceable
+        return self._in_memory or (files and self._derive is None)
+
     def parts(self, rows: int = PART_ROWS) -> list[pl.LazyFrame]:
         """Give the rows as plans of at most `rows` rows each, in order.
 
         Files and frames are cut without reading what lies before; other sources come as one part.
         """
-        in_memory = self._kind in ("polars", "pandas", "arrow")
-        files = self._source is not None and self._source.sliceable
-        if self._derive is not None or not (in_memory or files) or self.num_rows <= rows:
+        if not self.sliceable or self.num_rows <= rows:
             return [self._lazy]
         return [self._lazy.slice(start, rows) for start in range(0, self.num_rows, rows)]
 
     def persist(self) -> "Dataset":
         """Give the data set with its rows in memory."""
-        return Dataset._derived(self.to_polars().lazy(), self._schema, base=self)
+        out = Dataset._derived(self.to_polars().lazy(), self._schema, base=self)
+        out._in_memory = True
+        return out
 
     @classmethod
     def merge(cls, left: Any, right: Any, **kwargs: Any) -> "Dataset":
@@ -406,6 +417,8 @@ class Dataset(PartitionedPlan):
         frame, schema = self._lazy, self._schema
         if preserve_files:
             frame = self._numbered()
+        elif self._stream is not None:
+            frame = self._stream().select(schema.names)
         if dtypes:
             wanted = {n: dtype_name(dtype, column=n) for n, dtype in dtypes.items()}
             frame = convert(frame, frame.collect_schema(), wanted)

@@ -46,6 +46,10 @@ def reading(files: Sequence[Path] = ()) -> Iterator[None]:
             raise
         if "os error 28" in str(error):
             raise OSError(errno.ENOSPC, f"no space left on device ({error})") from error
+        # Before 2.0 Polars wraps what a source written in Python raises.
+        _, wrapped, ours = str(error).partition("Python source, exception: DataError: ")
+        if wrapped:
+            raise DataError(ours) from error
         for file in files:
             if not file.is_file():
                 raise DataError(f"{file} has disappeared while it was read") from error
@@ -89,8 +93,8 @@ def in_parts(
     """Give a plan that transforms one part after the other.
 
     The streaming engine reads ahead by row groups, whatever their size, and buffers where a join
-    keeps the order: 3 M rows of 26 strings took 2.2 GB in one plan, 0.4 GB in parts of 100 MB, in
-    the same time.
+    keeps the order: encoding and writing 3 M rows of 26 strings took 2.2 GB in one plan, 0.7 GB in
+    parts of 300 MB, 0.4 GB in parts of 100 MB, with the same processor time.
 
     Args:
         parts: the rows, in order.

@@ -10,11 +10,13 @@ import polars as pl
 
 from emberline.errors import DataError
 from emberline.etl.execution import collect
+from emberline.etl.memory_size import rows_within
 
 __all__ = ["Shuffle", "shuffle_seed", "sort_by_key"]
 
-#: Rows that are sorted in memory at a time.
+#: Rows, and their bytes, that are sorted in memory at a time.
 BUCKET_ROWS = 4_000_000
+BUCKET_BYTES = 256_000_000
 
 
 class Shuffle(enum.Enum):
@@ -101,9 +103,10 @@ def sort_by_key(
         frame: cheap to read again, in a fixed order: a parquet file.
         rows: its number of rows.
         seed: any integer.
-        bucket_rows: rows of a bucket, about; `BUCKET_ROWS` by default.
+        bucket_rows: rows of a bucket, about; `BUCKET_ROWS` by default, fewer if they are large.
     """
-    buckets = max(1, -(-rows // (bucket_rows or BUCKET_ROWS)))
+    each = bucket_rows or min(BUCKET_ROWS, rows_within(frame, BUCKET_BYTES))
+    buckets = max(1, -(-rows // each))
     bounds = [(1 << 64) * i // buckets for i in range(buckets)] + [1 << 64]
     keyed = frame.with_row_index(_INDEX).with_columns(_key(seed).alias(_KEY))
     for low, high in itertools.pairwise(bounds):

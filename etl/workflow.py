@@ -29,6 +29,10 @@ __all__ = ["Workflow"]
 #: A part of the data has this share of a memory limit: the engine holds it several times while it
 #: is decoded, counted or encoded, and written.
 PART_SHARE = 10
+#: Bytes of a part where no limit is given; see `in_parts` for what larger ones cost.
+PART_BYTES = 256_000_000
+#: Fewer rows are one part, without a look at how large they are.
+SMALL_ROWS = 262_144
 
 
 class Workflow:
@@ -278,16 +282,37 @@ class Workflow:
             return graph.output(self._conform(rows, schema, carried), bound, carried)
 
         plan = derive(False)
-        if memory_limit is not None and not graph.reads_other_rows(bound, range(len(bound))):
-            size = parse_size(memory_limit, name="memory_limit") // PART_SHARE
-            parts = dataset.parts(min(PART_ROWS, rows_within(dataset.to_lazy(), size)))
+        limit = None if memory_limit is None else parse_size(memory_limit, name="memory_limit")
+        local = not graph.reads_other_rows(bound, range(len(bound)))
 
-            def one(part: pl.LazyFrame, first_row: int) -> pl.LazyFrame:
-                return graph.output(self._conform(part, schema), bound, first_row=first_row)
+        def stream() -> pl.LazyFrame:
+            parts = self._parts(dataset, schema, limit) if local else []
+            if len(parts) < 2:
+                return plan
+            return in_parts(
+                parts,
+                lambda part, first_row: graph.output(part, bound, first_row=first_row),
+                plan.collect_schema(),
+                files=dataset.files,
+            )
 
-            plan = in_parts(parts, one, plan.collect_schema(), files=dataset.files)
         same_rows = not any(operator.makes_rows for operator in operators)
-        return Dataset._derived(plan, output, base=dataset, derive=derive if same_rows else None)
+        return Dataset._derived(
+            plan if limit is None else stream(),
+            output,
+            base=dataset,
+            derive=derive if same_rows else None,
+            stream=stream,
+        )
+
+    def _parts(self, dataset: Dataset, schema: Schema, limit: int | None) -> list[pl.LazyFrame]:
+        """Give the data, its columns in the dtypes of `schema`, in parts that suit the limit."""
+        frame = self._conform(dataset.to_lazy(), schema)
+        if not dataset.sliceable or (limit is None and dataset.num_rows <= SMALL_ROWS):
+            return [frame]
+        size = PART_BYTES if limit is None else limit // PART_SHARE
+        rows = min(PART_ROWS, rows_within(frame, size))
+        return [self._conform(part, schema) for part in dataset.parts(rows)]
 
     def fit_transform(self, data: Any) -> Any:
         """Fit on the data, then transform it."""

@@ -105,7 +105,12 @@ def test_parts_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(parts) == 9
     assert pl.concat([part.collect() for part in parts]).equals(frame)
     monkeypatch.setattr("emberline.etl.workflow.PART_ROWS", 3)
-    assert movielens().fit_transform(data).to_polars().equals(whole)
+    monkeypatch.setattr("emberline.etl.workflow.SMALL_ROWS", 0)
+    assert len(movielens()._parts(data, data.schema, None)) == 9
+    out = movielens().fit_transform(data)
+    assert out.to_polars().equals(whole)
+    assert "PYTHON SCAN" in out._stream().explain().upper()
+    assert out.to_parquet(tmp_path / "out").to_polars().equals(whole)
 
 
 def test_fit_again_forgets() -> None:
