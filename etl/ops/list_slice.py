@@ -97,19 +97,21 @@ class ListSlice(Operator):
             )
         return value
 
+    def _slice(self, lists: pl.Expr) -> pl.Expr:
+        """Slice lists by numbers alone: Polars 1.44 fails on slices by columns of null lists."""
+        first, last = self._first, self._last
+        if first < 0 and last is not None and last >= 0:
+            position, size = pl.int_range(pl.len()), pl.len().cast(pl.Int64)
+            return lists.list.eval(
+                pl.element().filter((position >= size + first) & (position < last))
+            )
+        out = lists.list.slice(first) if first >= 0 else lists.list.tail(-first)
+        if last is not None and last >= 0:
+            return out.list.head(max(0, last - first))
+        return out if last is None else out.list.reverse().list.slice(-last).list.reverse()
+
     def _sliced(self, column: ColumnSchema) -> pl.Expr:
-        lists = as_list(column)
-        size = lists.list.len().cast(pl.Int64)
-
-        def position(bound: int) -> pl.Expr:
-            if bound >= 0:
-                return pl.min_horizontal(pl.lit(bound, pl.Int64), size)
-            return pl.max_horizontal(size + bound, pl.lit(0, pl.Int64))
-
-        first = position(self._first)
-        last = size if self._last is None else position(self._last)
-        length = pl.max_horizontal(last - first, pl.lit(0, pl.Int64))
-        sliced = lists.list.slice(first, length)
+        sliced = self._slice(as_list(column))
         if not self.pad or self.max_elements is None:
             return sliced.alias(column.name)
         leaf = parse_dtype(column.dtype, column=column.name)

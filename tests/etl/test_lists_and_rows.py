@@ -130,8 +130,9 @@ def test_bucketize_is_numpys(values: list[float | None], bounds: list[int]) -> N
 
 def test_bucketize_arguments(tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": [1, 5, None], "y": [1, 5, 9]})
-    by_name = {"x": [2], "y": np.array([2, 6])}
-    for boundaries in (by_name, lambda name: by_name[name]):
+    by_name: dict[str, Any] = {"x": [2], "y": np.array([2, 6])}
+    choices: list[Any] = [by_name, lambda name: by_name[name]]
+    for boundaries in choices:
         out = every_way(["x", "y"] >> ops.Bucketize(boundaries), frame, tmp_path)
         assert out.rows() == [(0, 0), (1, 1), (1, 2)]
         assert out.dtypes == [pl.Int32(), pl.Int32()]
@@ -254,7 +255,8 @@ def test_column_similarity_of_two_matrices_and_pairs(tmp_path: Path) -> None:
     assert out["a_b_sim"].to_list() == [FEATURES[0] @ right[1], FEATURES[1] @ right[0]]
     assert out["c_a_sim"].to_list() == [FEATURES[0] @ right[0], FEATURES[0] @ right[1]]
     column = nvt.Workflow(node).fit(frame).output_schema["a_b_sim"]
-    assert (column.dtype, column.tags) == ("float64", {"continuous"})
+    assert column.dtype == "float64"
+    assert column.tags == {"continuous"}
 
 
 def test_column_similarity_mistakes() -> None:
