@@ -9,6 +9,7 @@ import polars as pl
 
 from emberline.errors import DataError
 from emberline.etl.dtypes import parse_dtype
+from emberline.etl.exact_moments import float_moments, merged_float_moments, read_moments
 from emberline.etl.exact_sum import as_fraction, split, split_squares, summed
 from emberline.etl.learned_numbers import LearnedNumbers, Numbers
 from emberline.etl.leaves import (
@@ -27,14 +28,19 @@ from emberline.etl.tags import Tags
 
 __all__ = ["Normalize"]
 
+#: Ends the names of the statistics of floats.
+FLOATS = " floats"
+_SUMS = ("sum", "squares")
+
 
 @register_operator
 class Normalize(LearnedNumbers):
     """Give (x - mean) / std of numbers or of the leaves of lists, tagged continuous.
 
     The standard deviation is that of a sample (ddof 1); where it is 0 or unknown (one value) the
-    result is x - mean. Null and NaN are not counted and become null. The sums are exact (see
-    `exact_sum`), so the result depends neither on threads nor on how the data is cut in parts.
+    result is x - mean. Null and NaN are not counted and become null. The sums do not
+    depend on the order of the rows (see `exact_moments`), so neither does the result on threads or
+    on how the data is cut in parts.
 
     >>> from emberline.etl import Workflow, ops
     >>> frame = pl.DataFrame({"y": [1.0, 2.0, None, 3.0]})
@@ -71,16 +77,23 @@ class Normalize(LearnedNumbers):
         plans = {}
         for name, leaves in leaf_frames(frame, selection.schema).items():
             dtypes = leaves.collect_schema()
-            parts = split(leaves, {c: f"{c}.sum" for c in dtypes})
-            parts = split_squares(parts, {c: f"{c}.squares" for c in dtypes})
-            plans[name] = parts.select(
-                *(known_count(c, dtype).alias(f"{c}.count") for c, dtype in dtypes.items()),
-                *summed(parts, [f"{c}.{s}" for c in dtypes for s in ("sum", "squares")]),
-            )
+            floats = [c for c, dtype in dtypes.items() if dtype.is_float()]
+            if floats:
+                plans[f"{name}{FLOATS}"] = float_moments(leaves.select(floats))
+            integers = [c for c in dtypes if c not in floats]
+            if integers:
+                parts = split(leaves.select(integers), {c: f"{c}.sum" for c in integers})
+                parts = split_squares(parts, {c: f"{c}.squares" for c in integers})
+                plans[name] = parts.select(
+                    *(known_count(c, dtypes[c]).alias(f"{c}.count") for c in integers),
+                    *summed(parts, [f"{c}.{s}" for c in integers for s in _SUMS]),
+                )
         return plans
 
     def merge(self, name: str, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
         """Add up."""
+        if name.endswith(FLOATS):
+            return merged_float_moments(frames)
         return pl.concat(frames).sum()
 
     def finalize(self, statistics: Mapping[str, pl.DataFrame], selection: Selection) -> None:
@@ -120,12 +133,15 @@ class Normalize(LearnedNumbers):
 
 
 def _moments(row: Mapping[str, Any], column: str) -> Numbers:
-    count = row[f"{column}.count"]
-    if not count:
+    if not row[f"{column}.count"]:
         return {"mean": None, "std": None}
     try:
-        total, squares = (as_fraction(row, f"{column}.{s}") for s in ("sum", "squares"))
-    except (OverflowError, ValueError) as error:
+        count, total, squares = (
+            read_moments(row, column)
+            if f"{column}.infinite" in row
+            else (row[f"{column}.count"], *(as_fraction(row, f"{column}.{s}") for s in _SUMS))
+        )
+    except OverflowError as error:
         raise DataError(
             f"Normalize: column {column!r} holds infinite or too large values; clip it before: "
             "ops.Clip(min_value=..., max_value=...)"
