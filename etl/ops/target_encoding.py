@@ -219,39 +219,46 @@ class TargetEncoding(StatOperator):
     def _computed(
         self, statistics: Mapping[str, pl.DataFrame], targets: Mapping[str, str]
     ) -> dict[str, pl.DataFrame]:
-        """Give for every group a table of key, fold and the encodings, every fold for every key."""
+        """Give for every group a table of keys with a column for each target and fold."""
         tables = {}
         for name, sums in statistics.items():
             keys = [c for c in sums.columns if is_key(c)]
             numbers = [c for c in sums.columns if c not in {*keys, "fold"}]
             whole = sums.group_by(keys).agg(pl.col(numbers).sum()).sort(keys)
-            folds = pl.DataFrame({"fold": range(self.kfold)}, schema={"fold": pl.Int64})
-            if self.kfold > 1:
-                own = whole.join(folds, how="cross").join(
-                    sums, on=[*keys, "fold"], how="left", nulls_equal=True, suffix=".own"
+            means = {t: self._mean(t, dtype, sums) for t, dtype in targets.items()}
+            table = whole.select(keys)
+            for fold in range(self.kfold):
+                others = whole
+                if self.kfold > 1:
+                    own = sums.filter(pl.col("fold") == fold).drop("fold")
+                    both = whole.join(
+                        own,
+                        on=keys,
+                        how="left",
+                        nulls_equal=True,
+                        maintain_order="left",
+                        suffix=".own",
+                    )
+                    # Exact, the sums are integers: what the own fold added is taken away.
+                    others = both.select(
+                        pl.col(c) - pl.col(f"{c}.own").fill_null(0) for c in numbers
+                    )
+                encoded = (
+                    self._encoding(target, dtype, means[target]).alias(f"{target}.{fold}")
+                    for target, dtype in targets.items()
                 )
-                # Exact, where the sums are integers: what the own fold added is taken away.
-                others = own.with_columns(
-                    pl.col(c) - pl.col(f"{c}.own").fill_null(0) for c in numbers
-                )
-            else:
-                others = whole.with_columns(pl.lit(0, pl.Int64).alias("fold"))
-            tables[name] = others.select(
-                *keys,
-                "fold",
-                *(self._encoding(target, dtype, sums) for target, dtype in targets.items()),
-            )
+                table = table.hstack(others.select(encoded))
+            tables[name] = table
         return tables
 
-    def _encoding(self, target: str, dtype: str, sums: pl.DataFrame) -> pl.Expr:
+    def _encoding(self, target: str, dtype: str, mean: float) -> pl.Expr:
         kind = parse_dtype(dtype, column=target)
-        mean = self._mean(target, kind, sums)
         total = as_float(f"{target}.sum", kind) + self.p_smooth * mean
         weight = pl.col(f"{target}.count") + self.p_smooth
         encoded = pl.when(weight > 0).then(total / weight).otherwise(mean)
-        return encoded.cast(parse_dtype(self.out_dtype, column=target)).alias(target)
+        return encoded.cast(parse_dtype(self.out_dtype, column=target))
 
-    def _mean(self, target: str, dtype: pl.DataType, sums: pl.DataFrame) -> float:
+    def _mean(self, target: str, dtype: str, sums: pl.DataFrame) -> float:
         """Give the mean of the target over all rows: given, or learned."""
         if isinstance(self.target_mean, Mapping):
             return float(self.target_mean[target])
@@ -262,7 +269,8 @@ class TargetEncoding(StatOperator):
         count = int(row[f"{target}.count"].item())
         if not count:
             raise DataError(f"TargetEncoding: target {target!r} has no value at all")
-        return float(row.select(as_float(f"{target}.sum", dtype)).item()) / count
+        total = as_float(f"{target}.sum", parse_dtype(dtype, column=target))
+        return float(row.select(total).item()) / count
 
     def transform(self, frame: pl.LazyFrame, selection: Selection) -> pl.LazyFrame:
         """Join the encodings of every group."""
@@ -275,17 +283,22 @@ class TargetEncoding(StatOperator):
             table, sums = self._tables[name].lazy(), statistics[name]
             keys = dict(zip(key_names(columns), group_keys(columns, selection.schema), strict=True))
             wanted = {o: target for o, (g, target) in self._outputs(selection).items() if g == name}
-            frame = join_table(
-                frame,
-                keys | {"fold": pl.col(fold)},
-                table,
-                {output: pl.col(target) for output, target in wanted.items()},
-            )
-            unseen = []
+            # One join on the keys, then the fold's column: faster than a join on keys and fold.
+            joined = {
+                f"\x1f{i} {output}": pl.col(f"{target}.{i}")
+                for output, target in wanted.items()
+                for i in range(self.kfold)
+            }
+            frame = join_table(frame, keys, table, joined)
+            made = []
             for output, target in wanted.items():
-                mean = self._mean(target, parse_dtype(self._targets[target], column=target), sums)
-                unseen.append(pl.col(output).fill_null(mean))
-            frame = frame.with_columns(unseen)
+                mean = self._mean(target, self._targets[target], sums)
+                chosen = pl.coalesce(
+                    pl.when(pl.col(fold) == i).then(pl.col(f"\x1f{i} {output}"))
+                    for i in range(self.kfold)
+                )
+                made.append(chosen.fill_null(mean).alias(output))
+            frame = frame.with_columns(made).drop(list(joined))
         return frame if self.drop_folds else frame.with_columns(pl.col(fold).alias(FOLD))
 
     def output_dtypes(self, selection: Selection) -> dict[str, pl.DataType]:
