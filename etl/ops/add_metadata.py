@@ -42,7 +42,14 @@ class _Metadata(Operator):
 
 @register_operator
 class AddMetadata(_Metadata):
-    """Add tags and properties to the columns."""
+    """Add tags and properties to the columns.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> node = ["y"] >> ops.AddMetadata(tags=["target"], properties={"unit": "cm"})
+    >>> column = Workflow(node).fit(pl.DataFrame({"y": [1]})).output_schema["y"]
+    >>> column.tags, column.properties
+    (frozenset({<Tags.TARGET: 'target'>}), {'unit': 'cm'})
+    """
 
     def __init__(
         self, tags: Iterable[str] = (), properties: Mapping[str, Any] | None = None
@@ -53,7 +60,13 @@ class AddMetadata(_Metadata):
 
 @register_operator
 class AddTags(_Metadata):
-    """Add tags to the columns."""
+    """Add tags to the columns.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> workflow = Workflow(["y"] >> ops.AddTags(["target"])).fit(pl.DataFrame({"y": [1]}))
+    >>> workflow.output_schema.select_by_tag("target").names
+    ['y']
+    """
 
     def __init__(self, tags: Iterable[str]) -> None:
         super().__init__(tags, {})
@@ -62,7 +75,13 @@ class AddTags(_Metadata):
 
 @register_operator
 class AddProperties(_Metadata):
-    """Add properties (JSON values) to the columns."""
+    """Add properties (JSON values) to the columns.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> node = ["y"] >> ops.AddProperties({"unit": "cm"})
+    >>> Workflow(node).fit(pl.DataFrame({"y": [1]})).output_schema["y"].properties
+    {'unit': 'cm'}
+    """
 
     def __init__(self, properties: Mapping[str, Any]) -> None:
         super().__init__((), properties)
@@ -71,7 +90,13 @@ class AddProperties(_Metadata):
 
 @register_operator
 class TagAsUserID(_Metadata):
-    """Tag the columns as ids of users."""
+    """Tag the columns as ids of users.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> workflow = Workflow(["y"] >> ops.TagAsUserID()).fit(pl.DataFrame({"y": [1]}))
+    >>> sorted(map(str, workflow.output_schema["y"].tags))
+    ['id', 'user']
+    """
 
     def __init__(self) -> None:
         super().__init__([Tags.USER, Tags.ID], {})
@@ -79,7 +104,13 @@ class TagAsUserID(_Metadata):
 
 @register_operator
 class TagAsItemID(_Metadata):
-    """Tag the columns as ids of items."""
+    """Tag the columns as ids of items.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> workflow = Workflow(["y"] >> ops.TagAsItemID()).fit(pl.DataFrame({"y": [1]}))
+    >>> sorted(map(str, workflow.output_schema["y"].tags))
+    ['id', 'item']
+    """
 
     def __init__(self) -> None:
         super().__init__([Tags.ITEM, Tags.ID], {})
@@ -87,7 +118,13 @@ class TagAsItemID(_Metadata):
 
 @register_operator
 class TagAsUserFeatures(_Metadata):
-    """Tag the columns as features of users."""
+    """Tag the columns as features of users.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> workflow = Workflow(["y"] >> ops.TagAsUserFeatures()).fit(pl.DataFrame({"y": [1]}))
+    >>> sorted(map(str, workflow.output_schema["y"].tags))
+    ['user']
+    """
 
     def __init__(self) -> None:
         super().__init__([Tags.USER], {})
@@ -95,7 +132,13 @@ class TagAsUserFeatures(_Metadata):
 
 @register_operator
 class TagAsItemFeatures(_Metadata):
-    """Tag the columns as features of items."""
+    """Tag the columns as features of items.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> workflow = Workflow(["y"] >> ops.TagAsItemFeatures()).fit(pl.DataFrame({"y": [1]}))
+    >>> sorted(map(str, workflow.output_schema["y"].tags))
+    ['item']
+    """
 
     def __init__(self) -> None:
         super().__init__([Tags.ITEM], {})

@@ -14,7 +14,13 @@ __all__ = ["Clip"]
 
 @register_operator
 class Clip(Operator):
-    """Raise smaller values to `min_value`, lower larger ones to `max_value`; NaN and null stay."""
+    """Raise smaller values to `min_value`, lower larger ones to `max_value`; NaN and null stay.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> frame = pl.DataFrame({"y": [-5, 3, None, 70]})
+    >>> Workflow(["y"] >> ops.Clip(min_value=0, max_value=50)).fit_transform(frame)["y"].to_list()
+    [0, 3, None, 50]
+    """
 
     def __init__(self, min_value: float | None = None, max_value: float | None = None) -> None:
         """Remember the bounds.

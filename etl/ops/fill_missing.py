@@ -18,6 +18,11 @@ class FillMissing(Operator):
 
     With `add_binary_cols` a bool column `<name>_filled` says where. The dtype stays; an all-null
     column takes the constant's.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> frame = pl.DataFrame({"y": [1.0, None]})
+    >>> Workflow(["y"] >> ops.FillMissing(-1, add_binary_cols=True)).fit_transform(frame).rows()
+    [(1.0, False), (-1.0, True)]
     """
 
     def __init__(self, fill_val: float | str | bool = 0, add_binary_cols: bool = False) -> None:

@@ -15,7 +15,14 @@ __all__ = ["Rename"]
 
 @register_operator
 class Rename(Operator):
-    """Rename the columns by a function, a postfix, one name, or a mapping."""
+    """Rename the columns by a function, a postfix, one name, or a mapping.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> frame = pl.DataFrame({"a": [1], "b": [2]})
+    >>> node = (["a"] >> ops.Rename(postfix="_x")) + (["b"] >> ops.Rename(str.upper))
+    >>> Workflow(node).fit_transform(frame).columns
+    ['a_x', 'B']
+    """
 
     def __init__(
         self,

@@ -16,6 +16,11 @@ class SplitString(Operator):
     """Split text at a delimiter: `"a|b"` becomes `["a", "b"]`.
 
     An empty text becomes an empty list, null stays null.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> frame = pl.DataFrame({"genres": ["Comedy|Drama", ""]})
+    >>> Workflow(["genres"] >> ops.SplitString("|")).fit_transform(frame)["genres"].to_list()
+    [['Comedy', 'Drama'], []]
     """
 
     def __init__(self, delimiter: str = "|") -> None:

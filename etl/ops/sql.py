@@ -19,6 +19,12 @@ class Sql(Operator):
     `["rating"] >> Sql("CAST(rating >= 4 AS INT)", name="label")`. The expression is saved as its
     text and parsed by Polars' SQL front end: loading it runs no Python code. The output is the new
     column alone.
+
+    >>> from emberline.etl import Workflow, ops
+    >>> frame = pl.DataFrame({"price": [2.0, 5.0], "count": [3, 1]})
+    >>> node = ["price", "count"] >> ops.Sql("price * count", name="total")
+    >>> Workflow(node).fit_transform(frame)["total"].to_list()
+    [6.0, 5.0]
     """
 
     def __init__(self, expression: str, name: str) -> None:

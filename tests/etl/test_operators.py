@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -255,6 +256,8 @@ def test_cast() -> None:
     frame = pl.DataFrame({"f": [1.5, None], "l": [[1, 2], []]})
     assert run(["f"] >> ops.Cast("int64"), frame)["f"].to_list() == [1, None]
     assert run(["l"] >> ops.Cast("string"), frame)["l"].to_list() == [["1", "2"], []]
+    for dtype in (np.int32, pl.Int32, pl.Int32(), "int32"):
+        assert run(["f"] >> ops.Cast(dtype), frame).schema["f"] == pl.Int32
     with pytest.raises(DataError, match="dtype int65"):
         ops.Cast("int65")
     with pytest.raises(DataError, match="cannot be processed"):
