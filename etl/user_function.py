@@ -182,7 +182,11 @@ def resolve(
         dtype = _result_dtype(function, columns, sample, where=where, refused=refused)
     call = _PandasCall(function, tuple(columns), tuple(dtypes), dtype, where)
     needed = list(dtypes) if None in columns else [c for c in columns if c is not None]
-    expr = pl.struct(needed).map_batches(call, return_dtype=dtype, is_elementwise=True)
+    batch = pl.struct(needed)
+    expr = batch.map_batches(call, return_dtype=dtype, is_elementwise=True)
+    if reads_rows(expr, dtypes):
+        # A mean or a shift of a batch would depend on the batch: it gets all rows at once.
+        expr = batch.map_batches(call, return_dtype=dtype)
     warning = (
         f"{where}: the function is given pandas data, batch by batch on the CPU ({reason}); {hint}"
     )
@@ -191,7 +195,15 @@ def resolve(
 
 def reads_rows(expr: pl.Expr, dtypes: Mapping[str, pl.DataType]) -> bool:
     """Say whether an expression looks beyond its own row, by trying it on a few."""
-    sample = _sample(dtypes)
+    made_up = _sample(dtypes)
+    nulls = pl.DataFrame({name: [None] for name in dtypes}, schema=dict(dtypes))
+    # With a null row as well, because filling it may be what looks at the others; in one chunk,
+    # because the engine gives a function one chunk at a time.
+    return _differs(expr, made_up) or _differs(expr, pl.concat([made_up, nulls], rechunk=True))
+
+
+def _differs(expr: pl.Expr, sample: pl.DataFrame) -> bool:
+    """Say whether an expression gives something else where each row is on its own."""
     try:
         whole = sample.select(expr.alias("x"))
         alone = pl.concat(sample[i].select(expr.alias("x")) for i in range(sample.height))

@@ -29,8 +29,9 @@ class LambdaOp(Operator):
     """Apply a function to every column: `f(column)`, or `f(column, frame)` with other columns.
 
     The function gets a Polars expression where it accepts one, and `frame["other"]` is one too.
-    Code for pandas (`.astype`, `.fillna`, `.str.lower()`) is given pandas Series, batch by batch,
-    with a warning that says how it would be faster. Some methods have one name in both and mean
+    Code for pandas (`.astype`, `.fillna`, `.str.lower()`) is given pandas Series, batch by batch
+    (all rows at once where it looks beyond a row, as `.mean()` does), with a warning that says how
+    it would be faster. Some methods have one name in both and mean
     different things (`str.slice`, `str.replace`, `str.find`, `quantile`): where the results would
     differ, pandas' meaning is taken, as in NVTabular; `engine="polars"` takes the other.
 

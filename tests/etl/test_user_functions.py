@@ -159,6 +159,25 @@ def test_an_aggregate_is_of_all_data(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "function",
+    [
+        lambda c: c.fillna(c.mean()),
+        lambda c: c.astype("float64").rank(pct=True),
+        lambda c: c.shift(1).fillna(-1.0),
+    ],
+)
+def test_pandas_functions_of_all_rows_get_all_rows(function: Any) -> None:
+    rows = 250_000  # several batches
+    values = [None if i % 5 == 0 else i / 7 for i in range(rows)]
+    frame = pl.DataFrame({"x": values})
+    with pytest.warns(PandasFunctionWarning):
+        workflow = nvt.Workflow(["x"] >> ops.LambdaOp(function)).fit(frame)
+    out = workflow.transform(frame.lazy()).collect(engine="streaming")["x"]
+    expected = function(pd.Series(values, dtype="float64"))
+    assert np.array_equal(out.to_numpy(), expected.to_numpy(), equal_nan=True)
+
+
+@pytest.mark.parametrize(
     ("function", "message"),
     [
         (lambda c: 3, r"accepts neither Polars expressions .* nor pandas data \(it returned int"),
