@@ -25,7 +25,12 @@ ROWS = st.lists(
     min_size=1,
     max_size=8,
 )
-SCHEMA = {"i": pl.Int64, "f": pl.Float64, "s": pl.String, "l": pl.List(pl.Int64)}
+SCHEMA: dict[str, pl.DataType] = {
+    "i": pl.Int64(),
+    "f": pl.Float64(),
+    "s": pl.String(),
+    "l": pl.List(pl.Int64()),
+}
 
 Step = Callable[[Any], Any]
 INTEGER: list[Step] = [
