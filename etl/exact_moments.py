@@ -58,20 +58,18 @@ def _of_column(column: pl.Series) -> list[int]:
     missing = np.isnan(values)
     if missing.any():
         values = values[~missing]
-    finite = bool(np.isfinite(values).all())
-    out = [len(values), 0]
-    for each in (values, values * values) if finite else ():
-        out += _limbs(each)
-    if not finite or len(out) < 2 + 2 * len(_PARTS):
-        return [len(values), 1] + [0] * (2 * len(_PARTS))
-    return out
+    with np.errstate(over="ignore"):  # a square that overflows is found below
+        total, squares = _limbs(values), _limbs(values * values)
+    if total is None or squares is None:
+        return [len(values), 1] + [0] * (len(_SUMS) * len(_PARTS))
+    return [len(values), 0, *total, *squares]
 
 
-def _limbs(values: npt.NDArray[np.float64]) -> list[int]:
-    """Give the grid of the highest limb and the sums of all limbs."""
+def _limbs(values: npt.NDArray[np.float64]) -> list[int] | None:
+    """Give the grid of the highest limb and the sums of all limbs; None of infinite values."""
     largest = float(np.abs(values).max(initial=0.0))
     if np.isinf(largest):
-        return []
+        return None
     top = max(-(-int(np.frexp(largest)[1]) // _BITS), _LOWEST) if largest else _LOWEST
     sums = [0] * len(_LIMBS)
     for start in range(0, len(values), _BLOCK):

@@ -19,9 +19,9 @@ class FillMedian(LearnedNumbers):
     """Replace nulls and NaN by the column's median; the dtype stays.
 
     With `add_binary_cols` a bool column `<name>_filled` says where. The median is exact: the two
-    middle values' mean where their number is even, rounded half to even for integers. It is
-    found from counts of every distinct value, 16 bytes each; a column without a value is filled
-    with 0.
+    middle values' mean where their number is even, rounded half to even for integers; a column
+    without a value is filled with 0. It is found from counts of every distinct value, 16 bytes
+    each, which the saved workflow keeps for updates.
 
     >>> from emberline.etl import Workflow, ops
     >>> frame = pl.DataFrame({"y": [1.0, 9.0, None, 2.0]})

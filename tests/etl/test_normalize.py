@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import emberline.etl as nvt
 from emberline.errors import DataError
 from emberline.etl import ops
+from emberline.etl.exact_moments import float_moments, merged_float_moments, read_moments
 from emberline.etl.exact_sum import as_fraction, split, split_squares, summed, variances
 from tests.etl.every_way import InParts, every_way
 
@@ -260,3 +261,42 @@ def test_values_beyond_the_integers() -> None:
     parts = split(pl.LazyFrame({"x": [2.0**100, -(2.0**101), 1.0]}), {"x": "s"})
     row = parts.select(summed(parts, ["s"])).collect().row(0, named=True)
     assert as_fraction(row, "s") == 2**100 - 2**101 + 1
+
+
+WIDE = st.floats(allow_nan=False, allow_infinity=False, width=64).filter(lambda v: abs(v) < 1e150)
+
+
+@given(st.lists(WIDE, min_size=1, max_size=12), st.integers(0, 12), st.integers(0, 12))
+def test_moments_do_not_depend_on_the_batches(values: list[float], one: int, two: int) -> None:
+    def partial(part: list[float]) -> pl.DataFrame:
+        return float_moments(pl.LazyFrame({"x": part}, schema={"x": pl.Float64})).collect()
+
+    first, second = sorted((one, two))
+    parts = [partial(values[:first]), partial(values[first:second]), partial(values[second:])]
+    whole = merged_float_moments([partial(values)])
+    shuffled = partial(values[::-1])
+    for other in (
+        merged_float_moments(parts),
+        merged_float_moments([parts[2], merged_float_moments(parts[:2])]),
+        merged_float_moments([shuffled]),
+    ):
+        assert other.equals(whole)
+    count, total, squares = read_moments(whole.row(0, named=True), "x")
+    assert count == len(values)
+    largest = max(abs(v) for v in values)
+    # 78 bits below the largest value, per value; nothing below 2**-1066.
+    slack = Fraction(len(values)) * (Fraction(largest) / 2**77 + Fraction(1, 2**1000))
+    assert abs(total - sum(map(Fraction, values))) <= slack
+    slack = Fraction(len(values)) * (Fraction(largest * largest) / 2**77 + Fraction(1, 2**1000))
+    assert abs(squares - sum(Fraction(v * v) for v in values)) <= slack
+
+
+def test_moments_of_nothing_and_of_infinities() -> None:
+    nothing = pl.LazyFrame({"x": [None, math.nan]}, schema={"x": pl.Float32})
+    merged = merged_float_moments([float_moments(nothing).collect()])
+    assert read_moments(merged.row(0, named=True), "x") == (0, 0, 0)
+    for value in (math.inf, -math.inf, 1e200):
+        infinite = float_moments(pl.LazyFrame({"x": [1.0, value]})).collect()
+        row = merged_float_moments([infinite]).row(0, named=True)
+        with pytest.raises(OverflowError, match="column 'x' holds infinite or too large values"):
+            read_moments(row, "x")
