@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emberline.etl.errors import (
         ColumnNotFoundError,
         ColumnTypeError,
+        MemoryLimitError,
         NotFittedError,
         UnsupportedError,
     )
@@ -43,6 +44,7 @@ __all__ = [
     "ColumnSelector",
     "ColumnTypeError",
     "Dataset",
+    "MemoryLimitError",
     "Node",
     "NotFittedError",
     "Operator",
@@ -67,6 +69,7 @@ _HOME = {
     "ColumnSelector": "selector",
     "ColumnTypeError": "errors",
     "Dataset": "dataset",
+    "MemoryLimitError": "errors",
     "Node": "node",
     "NotFittedError": "errors",
     "Operator": "operator",

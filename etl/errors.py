@@ -2,7 +2,13 @@
 
 from emberline.errors import DataError, EmberlineError
 
-__all__ = ["ColumnNotFoundError", "ColumnTypeError", "NotFittedError", "UnsupportedError"]
+__all__ = [
+    "ColumnNotFoundError",
+    "ColumnTypeError",
+    "MemoryLimitError",
+    "NotFittedError",
+    "UnsupportedError",
+]
 
 
 class ColumnNotFoundError(DataError, KeyError):
@@ -15,6 +21,10 @@ class ColumnNotFoundError(DataError, KeyError):
 
 class ColumnTypeError(DataError, TypeError):
     """A column whose dtype an operator cannot use, or that changed since the fit."""
+
+
+class MemoryLimitError(DataError, MemoryError):
+    """Statistics that outgrow `memory_limit` when they are merged."""
 
 
 class NotFittedError(EmberlineError, RuntimeError):

@@ -128,13 +128,13 @@ def _part(
 
 
 def _store(graph: Graph, bound: Sequence[BoundStep], memory_limit: int | None) -> StatisticsStore:
-    # A quarter of the limit for partial statistics: merging holds them twice, and the part that is
-    # being read has the rest.
+    # An eighth of the limit for partial statistics: a merge holds them, its hash table and its
+    # result. The merged ones are sorted and numbered beside each other: a fifth for them.
     return StatisticsStore(
         lambda key, frames: _stat_operator(graph, key[0]).merge(key[1], frames),
         lambda key: _stat_operator(graph, key[0]).keys(key[1], bound[key[0]].inputs),
-        budget=None if memory_limit is None else memory_limit // 4,
-        limit=None if memory_limit is None else memory_limit // 2,
+        budget=None if memory_limit is None else memory_limit // 8,
+        limit=None if memory_limit is None else memory_limit // 5,
     )
 
 

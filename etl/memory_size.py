@@ -14,6 +14,8 @@ _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECA
 
 #: Rows that are looked at to learn how large a row is.
 SAMPLE_ROWS = 10_000
+#: What a row counts at least: a hash table of distinct keys spends more on one than the key has.
+LEAST_BYTES = 100
 #: Fewer rows a part would spend the time on starting plans.
 LEAST_ROWS = 8_192
 
@@ -55,4 +57,4 @@ def row_bytes(frame: pl.LazyFrame) -> int:
 
 def rows_within(frame: pl.LazyFrame, size_bytes: int) -> int:
     """Give how many rows of `frame` fit into `size_bytes`, at least a few thousand."""
-    return max(LEAST_ROWS, size_bytes // row_bytes(frame))
+    return max(LEAST_ROWS, size_bytes // max(LEAST_BYTES, row_bytes(frame)))

@@ -8,10 +8,10 @@ from typing import Self
 
 import polars as pl
 
-from emberline.errors import DataError
+from emberline.etl.errors import MemoryLimitError
 from emberline.etl.execution import reading
 
-__all__ = ["Key", "MemoryLimitError", "StatisticsStore"]
+__all__ = ["Key", "StatisticsStore"]
 
 #: The step's number and the name of the statistic.
 Key = tuple[int, str]
@@ -20,10 +20,6 @@ Key = tuple[int, str]
 RANGES = 16
 
 _RANGE = "\x1frange"
-
-
-class MemoryLimitError(DataError, MemoryError):
-    """Statistics whose result alone is larger than `memory_limit`."""
 
 
 class StatisticsStore:
@@ -49,7 +45,7 @@ class StatisticsStore:
             merge: joins frames of one statistic (`StatOperator.merge`).
             keys: the columns by which a statistic may be cut (`StatOperator.keys`), or none.
             budget: bytes of statistics to hold in memory; None: any number.
-            limit: bytes that the merged statistics may have; None: any number.
+            limit: bytes that all merged statistics may have; None: any number.
         """
         self._merge, self._keys = merge, keys
         self._budget, self._limit = budget, limit
@@ -98,7 +94,7 @@ class StatisticsStore:
         """Give every statistic, merged.
 
         Raises:
-            MemoryLimitError: one is larger than the limit; says what to do.
+            MemoryLimitError: together they are larger than the limit; says what to do.
         """
         out: dict[Key, pl.DataFrame] = {}
         for key in list(dict.fromkeys([*self._held, *self._runs])):
@@ -108,11 +104,14 @@ class StatisticsStore:
             else:
                 done = len(frames) == 1 and key in self._merged_size
                 out[key] = frames[0] if done else self._merge(key, frames)
-            if self._limit is not None and (size := _size(out[key])) > self._limit:
+            sizes = {known: _size(frame) for known, frame in out.items()}
+            if self._limit is not None and sum(sizes.values()) > self._limit:
+                largest = max(sizes, key=sizes.__getitem__)
                 raise MemoryLimitError(
-                    f"the distinct values of {key[1]!r} alone take {size / 1e6:.0f} MB, more than "
-                    f"memory_limit leaves for statistics ({self._limit / 1e6:.0f} MB); raise it, "
-                    "or encode the column by HashBucket"
+                    f"the statistics take {sum(sizes.values()) / 1e6:.0f} MB, more than "
+                    f"memory_limit leaves for them ({self._limit / 1e6:.0f} MB); the largest are "
+                    f"the distinct values of {largest[1]!r} ({sizes[largest] / 1e6:.0f} MB). Raise "
+                    "the limit, or encode that column by HashBucket"
                 )
         return out
 

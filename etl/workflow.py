@@ -206,7 +206,7 @@ class Workflow:
         Raises:
             ColumnNotFoundError, ColumnTypeError: see `fit_schema`.
             DataError: no rows; a damaged file (named); an update of a workflow without statistics.
-            MemoryLimitError: distinct values that alone outgrow `memory_limit`.
+            MemoryLimitError: distinct values whose merged counts outgrow `memory_limit`.
         """
         dataset = data if isinstance(data, Dataset) else Dataset(data)
         update = update and self.fitted

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import emberline.etl as nvt
 from emberline.errors import DataError
-from emberline.etl import ops, statistics_store
-from emberline.etl.statistics_store import Key, MemoryLimitError, StatisticsStore
+from emberline.etl import ops
+from emberline.etl.statistics_store import Key, StatisticsStore
 
 COUNTS = st.lists(st.tuples(st.integers(0, 30) | st.none(), st.integers(1, 5)), max_size=40)
 
@@ -118,7 +118,7 @@ def test_the_limit_changes_no_result(
     monkeypatch.setattr(StatisticsStore, "_spill", counting)
     FRAME.write_parquet(tmp_path / "in.parquet", row_group_size=1000)
     data = nvt.Dataset(tmp_path / "in.parquet")
-    free, bound = workflow().fit(data), workflow().fit(data, memory_limit="200 kB")
+    free, bound = workflow().fit(data), workflow().fit(data, memory_limit="400 kB")
     assert spilled > 0
     free.save(tmp_path / "free")
     bound.save(tmp_path / "bound")
@@ -126,11 +126,11 @@ def test_the_limit_changes_no_result(
     assert contents[0]["output_schema"] == contents[1]["output_schema"]
     expected = free.transform(FRAME)
     assert bound.transform(FRAME).equals(expected)
-    lazy = bound.transform(data, memory_limit="200 kB")
+    lazy = bound.transform(data, memory_limit="400 kB")
     assert lazy.to_polars().equals(expected)
     assert lazy.head(3).equals(expected.head(3))
     assert lazy.to_lazy().select("y").filter("y").collect().height == expected["y"].sum()
-    written = lazy.to_parquet(tmp_path / "out", shuffle=1, output_files=2, memory_limit="200 kB")
+    written = lazy.to_parquet(tmp_path / "out", shuffle=1, output_files=2, memory_limit="400 kB")
     assert written.to_polars().equals(
         bound.transform(data).to_parquet(tmp_path / "o2", shuffle=1).to_polars()
     )
@@ -141,10 +141,9 @@ def test_bad_limits_and_values_that_outgrow_them(monkeypatch: pytest.MonkeyPatch
     for call in (workflow().fit, workflow().fit(FRAME).transform):
         with pytest.raises(DataError, match="memory_limit must be a positive number of bytes"):
             call(nvt.Dataset(FRAME), memory_limit="lots")
-    with pytest.raises(MemoryLimitError, match=r"distinct values of 'a' alone take .* HashBucket"):
+    with pytest.raises(nvt.MemoryLimitError, match=r"the distinct values of 'a' .* HashBucket"):
         workflow().fit(FRAME, memory_limit=50_000)
-    assert issubclass(MemoryLimitError, MemoryError)
-    assert statistics_store.RANGES > 1
+    assert issubclass(nvt.MemoryLimitError, MemoryError)
 
 
 def test_a_damaged_file_is_named_in_parts_too(tmp_path: Path) -> None:
