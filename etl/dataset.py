@@ -15,7 +15,7 @@ from emberline.etl.column_dtypes import convert, dtype_name
 from emberline.etl.dtypes import column_of
 from emberline.etl.errors import ColumnNotFoundError, UnsupportedError
 from emberline.etl.execution import collect, reading
-from emberline.etl.frames import from_frame
+from emberline.etl.frames import from_frame, is_dask_frame
 from emberline.etl.memory_size import parse_size, rows_within
 from emberline.etl.partitioned_plan import PART_ROWS, PartitionedPlan
 from emberline.etl.partitions import keyed, merge_frames
@@ -67,8 +67,8 @@ class Dataset(PartitionedPlan):
         Args:
             path_or_source: a directory that `to_parquet` wrote, another directory of parquet, CSV
                 or Arrow IPC files, a file, a glob pattern, an address such as `s3://bucket/data`,
-                or a list of these; or a frame (Polars DataFrame or LazyFrame, pandas or dask
-                DataFrame, pyarrow Table).
+                or a list of these; or a frame (Polars DataFrame or LazyFrame, pandas DataFrame,
+                pyarrow Table; a dask DataFrame is computed, its number of partitions kept).
             engine: "parquet", "csv" or "ipc"; None goes by the suffix.
             npartitions: the number of partitions; overrides the two sizes.
             part_size: bytes in memory of a partition, or a size like "100MB".
@@ -108,6 +108,9 @@ class Dataset(PartitionedPlan):
         wanted = {name: dtype_name(dtype, column=name) for name, dtype in (dtypes or {}).items()}
         columns = kwargs.pop("columns", None)
         hints: Schema | None = None
+        if is_dask_frame(path_or_source):
+            npartitions = npartitions or int(path_or_source.npartitions)
+            path_or_source = path_or_source.compute()
         found = from_frame(path_or_source)
         if found is not None:
             if kwargs:

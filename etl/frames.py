@@ -9,7 +9,7 @@ from polars.exceptions import PolarsError
 
 from emberline.etl.errors import ColumnTypeError
 
-__all__ = ["FrameKind", "as_series", "from_frame", "to_frame"]
+__all__ = ["FrameKind", "as_series", "from_frame", "is_dask_frame", "to_frame"]
 
 FrameKind = Literal["lazy", "polars", "pandas", "arrow"]
 
@@ -18,6 +18,12 @@ def _is_pandas(data: object) -> bool:
     # By name: pandas is no dependency, and is imported only by who passes a pandas frame.
     kind = type(data)
     return kind.__name__ == "DataFrame" and kind.__module__.split(".")[0] == "pandas"
+
+
+def is_dask_frame(data: object) -> bool:
+    """Say whether something is a dask DataFrame (dask is not imported for it)."""
+    kind = type(data)
+    return kind.__name__ == "DataFrame" and kind.__module__.split(".")[0] in ("dask", "dask_expr")
 
 
 def from_frame(

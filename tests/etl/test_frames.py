@@ -93,3 +93,11 @@ def test_arrow_in_arrow_out() -> None:
     out = encode(table).transform(table)
     assert type(out) is type(table)
     assert out.column("x").to_pylist() == [3, 1, 3]
+
+
+def test_dask_frames_are_computed() -> None:
+    dd = pytest.importorskip("dask.dataframe", reason="dask is not installed")
+    frame = pd.DataFrame({"x": [3, 1, 3]})
+    data = nvt.Dataset(dd.from_pandas(frame, npartitions=2))
+    assert data.npartitions == 2
+    assert data.compute()["x"].tolist() == [3, 1, 3]
