@@ -104,7 +104,7 @@ class Dataset(PartitionedPlan):
         self._source: Source | None = None
         self._in_memory = False
         self._derive: Callable[[bool], pl.LazyFrame] | None = None
-        self._stream: Callable[[], pl.LazyFrame] | None = None
+        self._stream: Callable[[int | None], pl.LazyFrame] | None = None
         wanted = {name: dtype_name(dtype, column=name) for name, dtype in (dtypes or {}).items()}
         columns = kwargs.pop("columns", None)
         hints: Schema | None = None
@@ -183,7 +183,7 @@ class Dataset(PartitionedPlan):
         *,
         base: "Dataset | None" = None,
         derive: Callable[[bool], pl.LazyFrame] | None = None,
-        stream: Callable[[], pl.LazyFrame] | None = None,
+        stream: Callable[[int | None], pl.LazyFrame] | None = None,
     ) -> "Dataset":
         """Give a plan over the rows of another data set as a data set.
 
@@ -194,7 +194,8 @@ class Dataset(PartitionedPlan):
             base: the data set it was made of; its number of partitions is kept.
             derive: gives the plan again; with True it carries `FILE_INDEX`. None for a plan whose
                 rows do not follow those of the files.
-            stream: gives a plan of the same rows that is read in less memory.
+            stream: gives a plan of the same rows that is read in less memory; its argument is a
+                memory limit in bytes, or None.
         """
         out = cls(frame, schema=schema)
         out._files, out._stream = tuple(files), stream
@@ -403,7 +404,8 @@ class Dataset(PartitionedPlan):
             seed: the seed beside a `Shuffle`; 0 by default.
             compression: of the parquet pages.
             storage_options: passed to fsspec for an address.
-            memory_limit: bytes, or a size like "1GB", that a shuffle sorts within.
+            memory_limit: bytes, or a size like "1GB": a workflow is applied in smaller parts, and
+                a shuffle sorts within it.
 
         Returns:
             The data set that was written.
@@ -417,11 +419,12 @@ class Dataset(PartitionedPlan):
             raise UnsupportedError("write_hugectr_keyset is not offered; HugeCTR is not supported")
         if method not in ("subgraph", "worker"):
             raise DataError(f"method must be 'subgraph' or 'worker', got {method!r}")
+        limit = None if memory_limit is None else parse_size(memory_limit, name="memory_limit")
         frame, schema = self._lazy, self._schema
         if preserve_files:
             frame = self._numbered()
         elif self._stream is not None:
-            frame = self._stream().select(schema.names)
+            frame = self._stream(limit).select(schema.names)
         if dtypes:
             wanted = {n: dtype_name(dtype, column=n) for n, dtype in dtypes.items()}
             frame = convert(frame, frame.collect_schema(), wanted)
@@ -429,10 +432,9 @@ class Dataset(PartitionedPlan):
             schema = Schema([c.with_dtype(column_of(c.name, given[c.name]).dtype) for c in schema])
         schema = tagged(schema, cats=cats, conts=conts, labels=labels)
         bucket_rows = None
-        if memory_limit is not None:
+        if limit is not None:
             # A bucket is held three times: as it is read, sorted, and written.
-            size = parse_size(memory_limit, name="memory_limit")
-            bucket_rows = rows_within(frame, size // 4)
+            bucket_rows = rows_within(frame, limit // 4)
         options = WriteOptions(
             shuffle=shuffle_seed(shuffle, seed),
             row_group_size=ROW_GROUP_SIZE if row_group_size is None else row_group_size,

@@ -281,8 +281,8 @@ class Workflow:
         limit = None if memory_limit is None else parse_size(memory_limit, name="memory_limit")
         local = not graph.reads_other_rows(bound, range(len(bound)))
 
-        def stream() -> pl.LazyFrame:
-            parts = self._parts(dataset, schema, limit) if local else []
+        def stream(smaller: int | None) -> pl.LazyFrame:
+            parts = self._parts(dataset, schema, smaller or limit) if local else []
             if len(parts) < 2:
                 return plan
             return in_parts(
@@ -294,7 +294,7 @@ class Workflow:
 
         same_rows = not any(operator.makes_rows for operator in operators)
         return Dataset._derived(
-            plan if limit is None else stream(),
+            plan if limit is None else stream(None),
             output,
             base=dataset,
             derive=derive if same_rows else None,

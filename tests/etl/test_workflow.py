@@ -109,7 +109,7 @@ def test_parts_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(movielens()._parts(data, data.schema, None)) == 9
     out = movielens().fit_transform(data)
     assert out.to_polars().equals(whole)
-    assert "PYTHON SCAN" in out._stream().explain().upper()
+    assert "PYTHON SCAN" in out._stream(None).explain().upper()
     assert out.to_parquet(tmp_path / "out").to_polars().equals(whole)
 
 
