@@ -1,5 +1,6 @@
 """TargetEncoding: the mean target of a group, without the row's own fold."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -114,6 +115,7 @@ class TargetEncoding(StatOperator):
         self.drop_folds = bool(drop_folds)
         self._targets: dict[str, str] = {}
         self._tables: dict[str, pl.DataFrame] | None = None
+        self._means: dict[str, float] = {}
 
     @property
     def dependencies(self) -> Sequence[Any]:
@@ -180,8 +182,7 @@ class TargetEncoding(StatOperator):
         position = pl.col(ROW_INDEX).cast(pl.Int64)
         if self.kfold == 1 or self.fold_seed is None:
             return position % self.kfold
-        drawn = np.random.RandomState(self.fold_seed).choice(self.kfold, PERIOD)
-        return pl.lit(pl.Series(drawn, dtype=pl.Int64)).gather(position % PERIOD)
+        return pl.lit(_drawn(self.fold_seed, self.kfold)).gather(position % PERIOD)
 
     def partial(self, frame: pl.LazyFrame, selection: Selection) -> dict[str, pl.LazyFrame]:
         """Count and sum the targets by group and fold."""
@@ -213,18 +214,20 @@ class TargetEncoding(StatOperator):
     def finalize(self, statistics: Mapping[str, pl.DataFrame], selection: Selection) -> None:
         """Compute the encodings of every group and fold."""
         targets = dict(self._found(selection))
-        self._tables = self._computed(statistics, targets)
+        self._tables, self._means = self._computed(statistics, targets)
         self._targets = targets
 
     def _computed(
         self, statistics: Mapping[str, pl.DataFrame], targets: Mapping[str, str]
-    ) -> dict[str, pl.DataFrame]:
-        """Give for every group a table of keys with a column for each target and fold."""
-        tables = {}
+    ) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
+        """Give a table of keys with a column for each target and fold by group, and the means."""
+        tables: dict[str, pl.DataFrame] = {}
+        means: dict[str, float] = {}
         for name, sums in statistics.items():
             keys = [c for c in sums.columns if is_key(c)]
             numbers = [c for c in sums.columns if c not in {*keys, "fold"}]
             whole = sums.group_by(keys).agg(pl.col(numbers).sum()).sort(keys)
+            # Of any group: every row is in one.
             means = {t: self._mean(t, dtype, sums) for t, dtype in targets.items()}
             table = whole.select(keys)
             for fold in range(self.kfold):
@@ -249,7 +252,7 @@ class TargetEncoding(StatOperator):
                 )
                 table = table.hstack(others.select(encoded))
             tables[name] = table
-        return tables
+        return tables, means
 
     def _encoding(self, target: str, dtype: str, mean: float) -> pl.Expr:
         kind = parse_dtype(dtype, column=target)
@@ -278,9 +281,8 @@ class TargetEncoding(StatOperator):
             raise NotFittedError("TargetEncoding has not been fitted; call Workflow.fit first")
         fold = "\x1ffold"
         frame = frame.with_columns(self._fold().alias(fold))
-        statistics = self.statistics()
         for name, columns in named_groups(selection, self.name_sep).items():
-            table, sums = self._tables[name].lazy(), statistics[name]
+            table = self._tables[name].lazy()
             keys = dict(zip(key_names(columns), group_keys(columns, selection.schema), strict=True))
             wanted = {o: target for o, (g, target) in self._outputs(selection).items() if g == name}
             # One join on the keys, then the fold's column: faster than a join on keys and fold.
@@ -292,12 +294,11 @@ class TargetEncoding(StatOperator):
             frame = join_table(frame, keys, table, joined)
             made = []
             for output, target in wanted.items():
-                mean = self._mean(target, self._targets[target], sums)
                 chosen = pl.coalesce(
                     pl.when(pl.col(fold) == i).then(pl.col(f"\x1f{i} {output}"))
                     for i in range(self.kfold)
                 )
-                made.append(chosen.fill_null(mean).alias(output))
+                made.append(chosen.fill_null(self._means[target]).alias(output))
             frame = frame.with_columns(made).drop(list(joined))
         return frame if self.drop_folds else frame.with_columns(pl.col(fold).alias(FOLD))
 
@@ -329,5 +330,11 @@ class TargetEncoding(StatOperator):
             raise ArtifactCorruptError("TargetEncoding: 'targets' must map columns to dtypes")
         operator = super().restore({**settings, "target": list(targets)}, artifacts)
         operator._targets = targets
-        operator._tables = operator._computed(operator.statistics(), targets)
+        operator._tables, operator._means = operator._computed(operator.statistics(), targets)
         return operator
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(seed: int, kfold: int) -> pl.Series:
+    """Give the folds of the first `PERIOD` rows, as NVTabular draws them."""
+    return pl.Series(np.random.RandomState(seed).choice(kfold, PERIOD), dtype=pl.Int64)
