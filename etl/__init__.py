@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from emberline.etl.stat_operator import StatOperator
     from emberline.etl.subgraph import Subgraph
     from emberline.etl.tags import Tags
+    from emberline.etl.user_function import PandasFunctionWarning
     from emberline.etl.workflow import Workflow
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Node",
     "NotFittedError",
     "Operator",
+    "PandasFunctionWarning",
     "Schema",
     "Shuffle",
     "StatOperator",
@@ -73,6 +75,7 @@ _HOME = {
     "Node": "node",
     "NotFittedError": "errors",
     "Operator": "operator",
+    "PandasFunctionWarning": "user_function",
     "Schema": "schema",
     "Shuffle": "shuffle",
     "StatOperator": "stat_operator",

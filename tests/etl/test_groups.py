@@ -393,3 +393,29 @@ def test_a_column_alone_and_in_groups(tmp_path: Path) -> None:
         nvt.Workflow(["a_b", ["a", "b"]] >> ops.JoinGroupby()).fit(
             frame.with_columns(pl.lit(1).alias("a_b"))
         )
+
+
+def test_what_is_needed_beside_may_be_made_by_the_node_itself(tmp_path: Path) -> None:
+    """A name that the data does not have: the selected column of that name is meant."""
+    frame = pl.DataFrame({"u": [1, 1, 2], "t": [1, 5, 9]})
+    user = ["u"] >> ops.Rename(name="user")
+    out = every_way((user + nvt.ColumnSelector("t")) >> ops.DifferenceLag("user"), frame, tmp_path)
+    assert out["t_difference_lag_1"].to_list() == [None, 4.0, None]
+    counted = (user + nvt.ColumnSelector("t")) >> ops.JoinGroupby(cont_cols=["user"], stats=["max"])
+    assert every_way(counted, frame, tmp_path)["t_user_max"].to_list() == [1, 1, 2]
+    with pytest.raises(DataError, match="no column 'usr' to partition by"):
+        nvt.Workflow((user + nvt.ColumnSelector("t")) >> ops.DifferenceLag("usr")).fit(frame)
+
+
+def test_rows_of_groups_can_be_grouped_and_encoded_again(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"u": [1, 1, 2, 2, 2, 3], "g": ["a"] * 3 + ["b"] * 3, "x": range(6)})
+    per_user = ["u", "g", "x"] >> ops.Groupby("u", aggs={"g": "first", "x": ["sum", "count"]})
+    per_group = per_user >> ops.Groupby("g_first", aggs={"x_count": "sum", "u": "list"})
+    assert every_way(per_group, frame, tmp_path).rows() == [("a", 5.0, [1, 2]), ("b", 1.0, [3])]
+    # The position that decides the fold is that among the groups.
+    encoded = per_user["g_first"] >> ops.TargetEncoding(per_user["x_sum"], kfold=2, p_smooth=0)
+    out = every_way(encoded, frame, tmp_path)["TE_g_first_x_sum"].to_list()
+    folds = np.random.RandomState(42).choice(2, 3).tolist()
+    assert folds == [0, 1, 0]
+    # Sums 1, 9, 5 of users 1, 2 (group a) and 3 (group b, alone: the mean of all).
+    assert out == [9.0, 1.0, 5.0]

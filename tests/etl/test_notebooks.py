@@ -12,7 +12,7 @@ import pytest
 # The line that changes: `import nvtabular as nvt`, `from nvtabular import ops`, and
 # `from merlin.schema import Tags`.
 import emberline.etl as nvt
-from emberline.etl import Tags, ops
+from emberline.etl import PandasFunctionWarning, Tags, ops
 from emberline.etl.errors import UnsupportedError
 from emberline.etl.ops import (
     AddMetadata,
@@ -22,7 +22,6 @@ from emberline.etl.ops import (
     Normalize,
     get_embedding_sizes,
 )
-from emberline.etl.user_function import PandasFunctionWarning
 
 pd = pytest.importorskip("pandas", reason="pandas is not installed")
 

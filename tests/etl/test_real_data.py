@@ -7,8 +7,7 @@ import polars as pl
 import pytest
 
 import emberline.etl as nvt
-from emberline.etl import ops
-from emberline.etl.user_function import PandasFunctionWarning
+from emberline.etl import PandasFunctionWarning, ops
 
 REAL = Path(__file__).parents[2] / "../shared/data"
 

@@ -10,8 +10,7 @@ import pytest
 
 import emberline.etl as nvt
 from emberline.errors import DataError
-from emberline.etl import ops
-from emberline.etl.user_function import PandasFunctionWarning
+from emberline.etl import PandasFunctionWarning, ops
 
 pd = pytest.importorskip("pandas", reason="pandas is not installed")
 
