@@ -71,9 +71,8 @@ class ColumnSimilarity(Operator):
 
     def check(self, selection: Selection) -> None:
         """Refuse columns that are no row numbers, and selections that are no pairs."""
-        paired = [name for group in selection.groups for name in group]
         for group in selection.groups or ((),):
-            if len(group) != 2 or set(paired) != set(selection.names):
+            if len(group) != 2 or selection.alone:
                 raise DataError(
                     "ColumnSimilarity takes pairs of columns, [['a', 'b'], ...], got "
                     f"{[list(g) for g in selection.groups] or selection.names}"

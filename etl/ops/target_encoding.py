@@ -116,6 +116,7 @@ class TargetEncoding(StatOperator):
         self._targets: dict[str, str] = {}
         self._tables: dict[str, pl.DataFrame] | None = None
         self._means: dict[str, float] = {}
+        self._named: dict[str, tuple[str, str]] = {}
 
     @property
     def dependencies(self) -> Sequence[Any]:
@@ -155,11 +156,15 @@ class TargetEncoding(StatOperator):
                 f"TargetEncoding: target_mean is for {list(self.target_mean)}, the targets are "
                 f"{list(targets)}"
             )
-        self._outputs(selection)
+        if not self.fitted or not self._named:
+            self._named = {}
+            self._named = self._outputs(selection)
 
     def _outputs(self, selection: Selection) -> dict[str, tuple[str, str]]:
-        """Give output column -> (group, target)."""
+        """Give output column -> (group, target); names stay when groups are removed."""
         groups = named_groups(selection, self.name_sep)
+        if self.fitted and self._named:
+            return {name: pair for name, pair in self._named.items() if pair[0] in groups}
         pairs = [(group, target) for group in groups for target in self._found(selection)]
         names = [f"TE_{group}_{target}" for group, target in pairs]
         if self.out_col is not None:

@@ -293,6 +293,18 @@ def test_target_encoding_arguments(tmp_path: Path) -> None:
     assert every_way(node, booleans, tmp_path)["TE_a_y"].to_list() == [0.5, 0.5, 1.0]
 
 
+def test_target_encoding_without_one_of_its_groups(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, 1, 2], "b": [1, 2, 2], "y": [0, 1, 1]})
+    node = ["a", "b"] >> ops.TargetEncoding("y", kfold=1, p_smooth=0, out_col=["p", "q"])
+    nvt.Workflow(node).fit(frame).save(tmp_path / "w")
+    for workflow in (nvt.Workflow(node).fit(frame), nvt.Workflow.load(tmp_path / "w")):
+        workflow.remove_inputs(["a", "y"])
+        served = pl.DataFrame({"b": [2, 1]})
+        assert workflow.transform(served).to_dict(as_series=False) == {"q": [1.0, 0.0]}
+        workflow.save(tmp_path / "left")
+        assert nvt.Workflow.load(tmp_path / "left").transform(served)["q"].to_list() == [1.0, 0.0]
+
+
 def test_target_encoding_mistakes() -> None:
     frame = pl.DataFrame({"k": ["a"], "s": ["x"], "y": pl.Series([None], dtype=pl.Int64)})
     mistakes: list[tuple[Any, str]] = [

@@ -254,9 +254,12 @@ def test_column_similarity_of_two_matrices_and_pairs(tmp_path: Path) -> None:
     assert out.columns == ["a_b_sim", "c_a_sim"]
     assert out["a_b_sim"].to_list() == [FEATURES[0] @ right[1], FEATURES[1] @ right[0]]
     assert out["c_a_sim"].to_list() == [FEATURES[0] @ right[0], FEATURES[0] @ right[1]]
-    column = nvt.Workflow(node).fit(frame).output_schema["a_b_sim"]
+    workflow = nvt.Workflow(node).fit(frame)
+    column = workflow.output_schema["a_b_sim"]
     assert column.dtype == "float64"
     assert column.tags == {"continuous"}
+    workflow.remove_inputs("b")
+    assert workflow.transform(frame).columns == ["c_a_sim"]
 
 
 def test_column_similarity_mistakes() -> None:
