@@ -359,7 +359,7 @@ class Graph:
                 [name for name in bound[number].outputs.names if name not in gone]
             )
             lost.append({name for name in bound[number].outputs.names if name in gone})
-            steps.append(_shrink(step, kept) if kept.names else None)
+            steps.append(_shrink(step, bound[number].inputs, kept) if kept.names else None)
         if steps[-1] is None:
             raise DataError(f"nothing is left of the workflow without {sorted(removed)}")
         left = [i for i, step in enumerate(steps) if step is not None]
@@ -367,8 +367,10 @@ class Graph:
         return Graph(shrunk)._only(left)
 
 
-def _shrink(step: Step, kept: Selection) -> Step:
-    """Give the step with its selector reduced to what is left."""
+def _shrink(step: Step, inputs: Selection, kept: Selection) -> Step:
+    """Give the step with its selector, or its operator, reduced to what is left."""
+    if step.operator is not None:
+        return replace(step, operator=step.operator.reduced(inputs, kept.names))
     if step.selector is None:
         return step
     # A drop becomes a subset: what it dropped may itself be gone.

@@ -82,6 +82,17 @@ class Operator:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define transform")
 
+    def reduced(self, selection: Selection, outputs: Sequence[str]) -> "Operator":
+        """Give the operator that makes only the `outputs`, because other inputs are removed.
+
+        The default is right where nothing in the arguments names an input.
+
+        Args:
+            selection: the columns before the removal.
+            outputs: of `column_mapping`, those that are left.
+        """
+        return self
+
     def describe(self, column: ColumnSchema, selection: Selection) -> ColumnSchema:
         """Add tags and properties to an output column; the default adds none."""
         return column

@@ -120,6 +120,14 @@ class Groupby(Operator):
         outputs = self._outputs(selection).items()
         return keys | {output: (name, *needed) for output, (name, _) in outputs}
 
+    def reduced(self, selection: Selection, outputs: Sequence[str]) -> "Groupby":
+        """Give the same groups with the aggregates that are left."""
+        aggs: dict[str, list[str]] = {}
+        for output, (name, aggregate) in self._outputs(selection).items():
+            if output in outputs:
+                aggs.setdefault(name, []).append(aggregate)
+        return Groupby(self.groupby_cols, self.sort_cols, aggs, self.name_sep, self.ascending)
+
     def transform(self, frame: pl.LazyFrame, selection: Selection) -> pl.LazyFrame:
         """Sort, then aggregate group by group."""
         keys = self.groupby_cols

@@ -106,6 +106,18 @@ def test_groupby_arguments(tmp_path: Path) -> None:
     assert every_way(order, frame)["y_list"].to_list() == [[7, 5], [7]]
 
 
+def test_groupby_without_one_of_its_columns(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"k": [1, 2, 1], "x": [5, 6, 7], "y": [0, 1, 0]})
+    for aggs in ("sum", {"x": ["sum"], "y": "sum"}):
+        workflow = nvt.Workflow(["k", "x", "y"] >> ops.Groupby("k", aggs=aggs)).fit(frame)
+        workflow.remove_inputs("y")
+        workflow.save(tmp_path / "w")
+        for one in (workflow, nvt.Workflow.load(tmp_path / "w")):
+            assert one.transform(frame.drop("y")).rows() == [(1, 12.0), (2, 6.0)]
+        with pytest.raises(DataError, match=r"nothing is left of the workflow without \['k'\]"):
+            workflow.remove_inputs("k")
+
+
 def test_groupby_mistakes() -> None:
     frame = pl.DataFrame({"k": [1], "x": ["a"], "l": [[1]]})
     mistakes: list[tuple[Any, str]] = [
