@@ -7,7 +7,7 @@ batches meet, the four highest of all are kept (Demmel and Nguyen 2015, with tru
 rounding, so that a value's limbs do not depend on where its batch started). That keeps 78 bits at
 least below the largest value; three limbs were too few for a column of prices from 0.001 to 38,970.
 
-NumPy does it batch by batch as the rows stream, in about 3 times what the engine needs for means and
+NumPy does it batch by batch as the rows stream, in 3 to 5 times what the engine needs for means and
 deviations in any order; sums in 128-bit integers (`exact_sum`), which suit groups, took 20 times.
 """
 
