@@ -66,7 +66,7 @@ class RemoteDirectory:
         if any(mark in self.path for mark in "*?["):
             return [str(name) for name in self.fs.glob(self.path)]
         if self.is_directory():
-            return [str(name) for name in self.fs.find(self.path)]
+            return [str(name) for name in self.fs.find(self.path, maxdepth=1)]
         return [self.path] if self.fs.exists(self.path) else []
 
     def read(self, name: str) -> bytes | None:

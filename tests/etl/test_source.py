@@ -157,7 +157,10 @@ class TestRemote:
         for i in range(3):
             FRAME[i : i + 1].write_parquet(tmp_path / f"{i}.parquet")
             memory.put_file(str(tmp_path / f"{i}.parquet"), f"/data/p/{i + 8}.parquet")
-        for source in ("memory://data/p", "memory://data/p/*.parquet"):
+        # Not read, as in a local directory.
+        memory.pipe_file("/data/p/below/1.parquet", b"no")
+        memory.pipe_file("/data/p/_hidden.parquet", b"no")
+        for source in ("memory://data/p", "memory://data/p/[0-9]*.parquet"):
             data = nvt.Dataset(source)
             assert data.to_polars().equals(FRAME)
             assert data.num_rows == 3
