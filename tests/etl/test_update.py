@@ -1,15 +1,18 @@
 """`Workflow.fit(update=True)`: statistics that grow with new data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import emberline.etl as nvt
 from emberline.errors import DataError
+from emberline.etl import ops
 from emberline.etl.selection import Selection
 
 
@@ -100,3 +103,57 @@ def test_a_new_fit_forgets_columns_of_the_last() -> None:
     workflow.fit(column([1, 3], name="a"))
     both = pl.DataFrame({"a": [1.0, 5.0], "b": [2.0, 4.0]})
     assert workflow.fit_transform(both).to_dict(as_series=False) == {"a": [-2, 2], "b": [-1, 1]}
+
+
+# Every operator of ours that learns: what it is applied to. Ids of Categorify stay, so they are not
+# those of a fit on everything; test_categorify_modes.py has them.
+LEARNERS: dict[str, Callable[[], Any]] = {
+    "DataStats": lambda: ["k", "x", "n"] >> ops.DataStats(),
+    "FillMedian": lambda: ["x", "n"] >> ops.FillMedian(),
+    "JoinGroupby": lambda: (
+        ["k"] >> ops.JoinGroupby(cont_cols=["x", "n"], stats=["count", "sum", "mean", "std", "max"])
+    ),
+    "Normalize": lambda: ["x", "n"] >> ops.Normalize(),
+    "NormalizeMinMax": lambda: ["x", "n"] >> ops.NormalizeMinMax(),
+    "ReduceDtypeSize": lambda: ["n"] >> ops.ReduceDtypeSize(),
+    # Without folds: they go by the position of a row in its own data.
+    "TargetEncoding": lambda: ["k"] >> ops.TargetEncoding("n", kfold=1),
+    "ValueCount": lambda: ["g"] >> ops.ValueCount(),
+}
+
+
+def test_every_operator_that_learns_is_tested() -> None:
+    public = (getattr(ops, name) for name in ops.__all__)
+    found = {c.__name__ for c in public if isinstance(c, type) and issubclass(c, nvt.StatOperator)}
+    assert found - {"StatOperator", "Categorify"} == set(LEARNERS)
+
+
+ROW = st.fixed_dictionaries(
+    {
+        "k": st.none() | st.sampled_from("ab"),
+        "x": st.none() | st.floats(-1e6, 1e6, width=32),
+        "n": st.none() | st.integers(-200, 200),
+        "g": st.none() | st.lists(st.integers(0, 3), max_size=3),
+    }
+)
+SCHEMA = {"k": pl.String, "x": pl.Float64, "n": pl.Int64, "g": pl.List(pl.Int64)}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+@given(parts=st.lists(st.lists(ROW, max_size=6), min_size=2, max_size=3))
+@settings(max_examples=15)
+def test_data_in_parts_gives_what_all_of_it_gives(
+    name: str, parts: list[list[dict[str, Any]]]
+) -> None:
+    # A value of each column in every part: an operator may refuse a column without any.
+    first = {"k": "a", "x": 1.5, "n": 3, "g": [1]}
+    frames = [pl.DataFrame([first, *part], schema=SCHEMA) for part in parts]
+    together = pl.concat(frames)
+    whole = nvt.Workflow(LEARNERS[name]()).fit(together)
+    workflow = nvt.Workflow(LEARNERS[name]())
+    with TemporaryDirectory() as folder:
+        for frame in frames:
+            workflow.fit(frame, update=True).save(Path(folder) / "w")
+            workflow = nvt.Workflow.load(Path(folder) / "w")
+    assert workflow.output_schema == whole.output_schema
+    assert workflow.transform(together).equals(whole.transform(together))
