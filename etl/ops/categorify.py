@@ -343,19 +343,15 @@ class Categorify(StatOperator):
         dtype = parse_dtype(self.dtype, column="ids")
         outputs = self._outputs(selection)
         # Combinations first: they need their columns as they came.
-        for name, encoding in outputs.items():
+        for name, encoding in sorted(outputs.items(), key=lambda item: not item[1].combo):
+            vocabulary = self.vocabularies[encoding.name]
             if encoding.combo:
-                frame = self.vocabularies[name].encode_combination(
-                    frame, encoding.columns, name, dtype=dtype
-                )
-        for name, encoding in outputs.items():
-            if not encoding.combo:
-                column = selection.schema[name]
-                if column.is_list:
-                    frame = as_list(frame, column)
-                frame = self.vocabularies[encoding.name].encode(
-                    frame, name, is_list=column.is_list, dtype=dtype
-                )
+                frame = vocabulary.encode(frame, encoding.columns, name, dtype=dtype)
+            elif selection.schema[name].is_list:
+                frame = as_list(frame, selection.schema[name])
+                frame = vocabulary.encode_lists(frame, name, dtype=dtype)
+            else:
+                frame = vocabulary.encode(frame, [name], name, dtype=dtype)
         return frame
 
     def output_dtypes(self, selection: Selection) -> dict[str, pl.DataType]:

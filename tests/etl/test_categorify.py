@@ -40,7 +40,7 @@ def test_many_rows_keep_their_order_whichever_look_up(monkeypatch: pytest.Monkey
     values = pl.select((pl.int_range(n) * 7919 % 5003).alias("x"), pl.int_range(n).alias("row"))
     workflow = nvt.Workflow((["x"] >> ops.Categorify()) + ["row"]).fit(values)
     small = workflow.transform(values.lazy()).collect(engine="streaming")
-    monkeypatch.setattr(vocabulary, "JOIN_ABOVE", 0)
+    monkeypatch.setattr(vocabulary, "LOOKUP", "join")
     large = workflow.transform(values.lazy()).collect(engine="streaming")
     assert large.equals(small)
     assert large["row"].is_sorted()

@@ -142,7 +142,7 @@ def test_equals_the_reference(scenario: dict[str, Any]) -> None:
     )
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         if scenario["joined"]:  # the same ids by the other way of looking them up
-            patch.setattr(vocabulary, "JOIN_ABOVE", 0)
+            patch.setattr(vocabulary, "LOOKUP", "join")
         for number, part in enumerate(parts):
             workflow.fit(part, update=True)
             if number % 2 == 0:  # and so it is after a save

@@ -136,7 +136,9 @@ ROW = st.fixed_dictionaries(
         "g": st.none() | st.lists(st.integers(0, 3), max_size=3),
     }
 )
-SCHEMA = pl.Schema({"k": pl.String, "x": pl.Float64, "n": pl.Int64, "g": pl.List(pl.Int64)})
+SCHEMA = pl.Schema(
+    [("k", pl.String()), ("x", pl.Float64()), ("n", pl.Int64()), ("g", pl.List(pl.Int64))]
+)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
