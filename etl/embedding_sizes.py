@@ -38,9 +38,14 @@ def get_embedding_sizes(
         dictionaries: single-hot columns, multi-hot columns.
 
     Raises:
-        DataError: a column is tagged categorical but has no sizes.
+        DataError: a column is tagged categorical but has no sizes; or a node is given.
         NotFittedError: the workflow has not been fitted.
     """
+    if not isinstance(source, Schema) and not hasattr(source, "output_schema"):
+        raise DataError(
+            f"embedding sizes are those of a fitted workflow or its output schema, got {source!r}. "
+            "Nodes learn nothing themselves: make a Workflow of the node and fit it"
+        )
     schema = source if isinstance(source, Schema) else source.output_schema
     single: EmbeddingSizes = {}
     multi: EmbeddingSizes = {}

@@ -171,3 +171,6 @@ def test_embedding_sizes_need_sizes() -> None:
     workflow = nvt.Workflow(["x"] >> ops.AddTags(["categorical"])).fit(pl.DataFrame({"x": [1]}))
     with pytest.raises(DataError, match="'x' is tagged categorical but has no embedding sizes"):
         nvt.get_embedding_sizes(workflow)
+    node: Any = ["x"] >> ops.Categorify()
+    with pytest.raises(DataError, match="make a Workflow of the node and fit it"):
+        nvt.get_embedding_sizes(node)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import emberline.etl as nvt
-from emberline.errors import DataError
+from emberline.errors import ArtifactCorruptError, DataError
 from emberline.etl import ops, vocabulary
 from tests.etl.hash_reference import combined, hash_of
 
@@ -366,3 +366,45 @@ def test_bad_input(make: Any, message: str) -> None:
     )
     with pytest.raises(DataError, match=message):
         nvt.Workflow(make()).fit(frame)
+
+
+def test_an_update_needs_the_counts_of_what_was_cut() -> None:
+    """Workflows that were saved before they were kept have none."""
+    workflow = nvt.Workflow(["x"] >> ops.Categorify(freq_threshold=2))
+    workflow.fit(pl.DataFrame({"x": ["a", "a", "b"]}))
+    operator = workflow._graph.steps[1].operator
+    assert isinstance(operator, ops.Categorify)
+    tables = {n: t for n, t in operator.artifacts().items() if not n.startswith("cut.")}
+    old = {"freq_threshold": 2, "storage": {"x": "x"}}
+    restored = ops.Categorify.restore(old, tables)
+    assert restored.vocabularies["x"].keys.equals(operator.vocabularies["x"].keys)
+    with pytest.raises(DataError, match="counts of what was cut from 'x' were not saved"):
+        restored.statistics()
+    # Nothing was cut here, so nothing is missing.
+    workflow.fit(pl.DataFrame({"x": ["a", "a"]}))
+    operator = workflow._graph.steps[1].operator
+    assert isinstance(operator, ops.Categorify)
+    assert ops.Categorify.restore(old, operator.artifacts()).statistics()["x"].height == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        ("meta.x", lambda t: t.with_columns(offset=pl.lit(1)), "1 buckets and the first id 1"),
+        ("meta.x", lambda t: t.with_columns(num_indices=pl.lit(None)), "None buckets"),
+        ("meta.x", lambda t: t.head(2), "lack a column or row"),
+        ("unique.x", lambda t: pl.concat([t, t]), "repeat or are null"),
+        ("unique.x", lambda t: t.with_columns(x=pl.lit(None)), "repeat or are null"),
+        ("unique.x", lambda t: t.drop("x"), "lack a column or row"),
+        ("cut.x", lambda t: t.drop("count"), "what was cut from 'x' is wrong"),
+    ],
+)
+def test_wrong_tables(table: str, change: Any, message: str) -> None:
+    workflow = nvt.Workflow(["x"] >> ops.Categorify(freq_threshold=2))
+    workflow.fit(pl.DataFrame({"x": ["a", "a", "b"]}))
+    operator = workflow._graph.steps[1].operator
+    assert operator is not None
+    tables = operator.artifacts()
+    tables[table] = change(tables[table])
+    with pytest.raises(ArtifactCorruptError, match=message):
+        ops.Categorify.restore({"storage": {"x": "x"}}, tables)
