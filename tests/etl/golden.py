@@ -8,8 +8,7 @@ there with its reason, and in `docs/nvtabular.md`.
 import datetime as dt
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,31 +19,6 @@ import emberline.etl as nvt
 from emberline.etl.embedding_sizes import EmbeddingSizes
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden.json").read_text())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One case of the file, as a user of ours would write it.
-
-    Attributes:
-        fit: what the workflow is fitted on.
-        node: gives the graph.
-        transform: what is transformed; None is `fit`.
-    """
-
-    fit: pl.DataFrame
-    node: Callable[[], Any]
-    transform: pl.DataFrame | None = None
-
-    def workflow(self) -> nvt.Workflow:
-        return nvt.Workflow(self.node()).fit(nvt.Dataset(self.fit))
-
-    def out(self, workflow: nvt.Workflow) -> pl.DataFrame:
-        rows = self.fit if self.transform is None else self.transform
-        out: pl.DataFrame = workflow.transform(rows)
-        lazy = workflow.transform(rows.lazy()).collect(engine="streaming")
-        assert lazy.equals(out), "streaming and in-memory give the same"
-        return out
 
 
 def plain(value: Any) -> Any:
