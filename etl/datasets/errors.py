@@ -2,7 +2,11 @@
 
 from emberline.errors import EmberlineError
 
-__all__ = ["DownloadError", "MovieLensMissingError"]
+__all__ = ["CriteoMissingError", "DownloadError", "MovieLensMissingError"]
+
+
+class CriteoMissingError(EmberlineError, FileNotFoundError):
+    """No Criteo files at this path; the message lists what was looked for."""
 
 
 class DownloadError(EmberlineError, OSError):
