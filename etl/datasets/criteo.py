@@ -58,7 +58,7 @@ def open_criteo(
     categories: Literal["string", "hex"] = "string",
     check: bool = True,
 ) -> Criteo:
-    """Open files of the display advertising challenge, of the terabyte log, or of the same layout.
+    r"""Open files of the display advertising challenge, of the terabyte log, or of the same layout.
 
     Text has no header, tabs between 40 fields, nothing where a value is missing; a name that ends in
     `.gz` is decompressed while it is read. Memory is bounded in every case.
@@ -80,7 +80,7 @@ def open_criteo(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "day_0")
-    ...     _ = file.write_text("\\t".join(["1", "7", *[""] * 12, "68fd1e64", *[""] * 25]))
+    ...     _ = file.write_text("\t".join(["1", "7", *[""] * 12, "68fd1e64", *[""] * 25]))
     ...     open_criteo(folder).frame.select("label", "I1", "I2", "C1").collect().rows()
     [(1, 7, None, '68fd1e64')]
     """
