@@ -110,7 +110,8 @@ def _histogram(column: ColumnProfile) -> str:
         for i in range(0, bins.count, step):
             ticks.append((i + 0.5, place(bins.edges[i] + 0.5, sketch.dtype)))
     else:
-        for i in dict.fromkeys(round(bins.count * k / 4) for k in range(5)):
+        parts = 2 if sketch.kind == "time" else 4  # times are long
+        for i in dict.fromkeys(round(bins.count * k / parts) for k in range(parts + 1)):
             ticks.append((i, place(_nice(bins.edges[i], sketch.whole), sketch.dtype)))
     highest = max([*train, *(valid or [])])
     scale = ", logarithmic bins" if bins.scale == "log" else ""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 __all__ = ["bars", "curve", "histogram", "meter", "spark"]
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 560, 170, 44, 24, 10
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 560, 170, 54, 24, 10
 _NARROW = 1.0  # between bars
 
 
@@ -38,7 +38,7 @@ def _cut(text: str, size: int) -> str:
 
 def spark(shares: Sequence[float], title: str) -> str:
     """Draw a small histogram without axes."""
-    width, height = 132, 30
+    width, height = 220, 32
     highest = max(shares, default=0) or 1
     step = width / max(len(shares), 1)
     return _svg(
@@ -61,7 +61,7 @@ def spark(shares: Sequence[float], title: str) -> str:
 
 def meter(share: float, title: str, kind: str) -> str:
     """Draw a share as a bar in a frame."""
-    width, height = 72, 10
+    width, height = 96, 10
     filled = max(share * width, 1.5 if share else 0)
     return _svg(
         "meter",

@@ -36,8 +36,9 @@ def leaves_of(column: pl.Series) -> tuple[pl.Series, pl.Series | None]:
     if isinstance(column.dtype, pl.List):
         column = column.drop_nulls()
         lengths = column.list.len()
-        # Empty lists first: how they explode depends on the version of Polars.
-        column = column.filter(lengths > 0).explode()
+        # Without empty lists: what they give depends on the version of Polars. The arguments only
+        # silence a warning of Polars 1.
+        column = column.filter(lengths > 0).explode(empty_as_null=True, keep_nulls=True)
     if column.dtype.is_float():
         column = column.fill_nan(None)
     elif isinstance(column.dtype, (pl.Categorical, pl.Enum)):

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from emberline.etl.dataset import Dataset
-from emberline.etl.report.batches import batches
+from emberline.etl.report.batches import each_batch
 from emberline.etl.vocabulary import NULL, OOV
 from emberline.etl.workflow import Workflow
 
@@ -93,12 +93,16 @@ def _ids(
 ) -> dict[str, npt.NDArray[np.int64]]:
     counts = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
     plan = workflow.transform(data).to_lazy().select(list(sizes))
-    for batch in batches(plan, data.files):
+
+    def see(batch: pl.DataFrame) -> None:
         for name, total in counts.items():
             ids = batch[name]
             if isinstance(ids.dtype, pl.List):
-                ids = ids.filter(ids.list.len() > 0).explode()
+                # Empty lists are left out, the arguments only silence a warning of Polars 1.
+                ids = ids.filter(ids.list.len() > 0).explode(empty_as_null=True, keep_nulls=True)
             total += np.bincount(ids.to_numpy(), minlength=total.size)
+
+    each_batch(plan, see, data.files)
     return counts
 
 

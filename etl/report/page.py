@@ -83,11 +83,12 @@ def _list(found: list[tuple[str, str]], anchors: dict[str, str]) -> str:
     if not found:
         return '<p class="soft">Nothing stands out.</p>'
     items = []
-    for name, text in found:
+    for name in dict.fromkeys(name for name, _ in found):
         shown = f"<b>{html.escape(name)}</b>"
         if name in anchors:
             shown = f'<a href="#{anchors[name]}">{shown}</a>'
-        items.append(f"<li>{shown} {html.escape(text)}</li>")
+        text = "; ".join(text for of, text in found if of == name)
+        items.append(f"<li>{shown}: {html.escape(text)}</li>")
     return f'<ul class="findings">{"".join(items)}</ul>'
 
 

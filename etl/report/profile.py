@@ -11,7 +11,7 @@ import polars as pl
 from emberline.errors import DataError
 from emberline.etl.dataset import Dataset
 from emberline.etl.dtypes import column_of
-from emberline.etl.report.batches import batches
+from emberline.etl.report.batches import each_batch
 from emberline.etl.report.bins import Bins, drift_bins, picture_bins
 from emberline.etl.report.column_sketch import ColumnSketch, leaves_of, numbers_of
 from emberline.etl.report.drift import Drift, measure
@@ -144,9 +144,12 @@ def _rows(sketches: dict[str, ColumnSketch]) -> int:
 def _sketches(data: Dataset, names: Sequence[str]) -> dict[str, ColumnSketch]:
     plan = data.to_lazy().select(names)
     sketches = {name: ColumnSketch(dtype) for name, dtype in plan.collect_schema().items()}
-    for batch in batches(plan, data.files):
+
+    def see(batch: pl.DataFrame) -> None:
         for name, sketch in sketches.items():
             sketch.update(batch[name])
+
+    each_batch(plan, see, data.files)
     if not _rows(sketches):
         where = f" in {data.files[0]}" if data.files else ""
         raise DataError(f"no rows{where}; a report needs at least one")
@@ -193,7 +196,8 @@ def _count(data: Dataset, parts: Sequence[tuple[ColumnProfile, PartProfile]]) ->
         if values.values is not None:
             part.unseen = 0
     plan = data.to_lazy().select(column.name for column, _ in parts)
-    for batch in batches(plan, data.files):
+
+    def see(batch: pl.DataFrame) -> None:
         for (column, part), grid in zip(parts, grids, strict=True):
             leaves = leaves_of(batch[column.name])[0].drop_nulls()
             if column.bins is not None:
@@ -205,6 +209,8 @@ def _count(data: Dataset, parts: Sequence[tuple[ColumnProfile, PartProfile]]) ->
             known = column.train.sketch.values.values
             if part.unseen is not None and known is not None:
                 part.unseen += len(leaves) - int(_counts_of(known, leaves).sum())
+
+    each_batch(plan, see, data.files)
     for (_, part), grid in zip(parts, grids, strict=True):
         sketch = part.sketch
         missing = sketch.missing_leaves if sketch.listed else sketch.missing
