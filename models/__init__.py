@@ -32,17 +32,21 @@ if TYPE_CHECKING:
     from emberline.models.embedding.collection import EmbeddingCollection as EmbeddingCollection
     from emberline.models.embedding.config import FeatureConfig as FeatureConfig
     from emberline.models.embedding.config import TableConfig as TableConfig
+    from emberline.models.zoo.dlrm import DLRMConfig as DLRMConfig
+    from emberline.models.zoo.dlrm import dlrm_model as dlrm_model
     from emberline.models.zoo.ranking import RankingConfig as RankingConfig
     from emberline.models.zoo.ranking import ranking_model as ranking_model
 
 _HOME = {
     "DecayFrequency": "emberline.models.callbacks.decay_frequency",
+    "DLRMConfig": "emberline.models.zoo.dlrm",
     "EmbeddingCollection": "emberline.models.embedding.collection",
     "ExpireKeys": "emberline.models.callbacks.expire_keys",
     "FeatureConfig": "emberline.models.embedding.config",
     "RankingConfig": "emberline.models.zoo.ranking",
     "RestrictTables": "emberline.models.callbacks.restrict_tables",
     "TableConfig": "emberline.models.embedding.config",
+    "dlrm_model": "emberline.models.zoo.dlrm",
     "load_model": "emberline.models.checkpoint",
     "ranking_model": "emberline.models.zoo.ranking",
     "save_model": "emberline.models.checkpoint",
@@ -55,6 +59,7 @@ __all__ = [
     "AdamW",
     "Constant",
     "CountAdmission",
+    "DLRMConfig",
     "DecayFrequency",
     "EmbeddingCollection",
     "ExpireKeys",
@@ -69,6 +74,7 @@ __all__ = [
     "SketchAdmission",
     "TableConfig",
     "Uniform",
+    "dlrm_model",
     "load_model",
     "ranking_model",
     "save_model",

@@ -69,22 +69,26 @@ def linear(
     *,
     one_hot: Sequence[str] = ("userId", "movieId"),
     multi_hot: Sequence[str] = ("genres",),
+    numbers: Sequence[str] = (),
     sizes: Mapping[str, int],
     label: str = "label",
 ) -> Floats:
-    """Predict by a logistic regression (L2, C = 1) on one-hot ids and multi-hot lists.
+    """Predict by a logistic regression (L2, C = 1) on one-hot ids, multi-hot lists and numbers.
 
     Args:
         train: encoded rows with the label.
         valid: encoded rows.
         one_hot: id columns.
         multi_hot: columns of id lists.
+        numbers: columns of normalized numbers.
         sizes: cardinality of each column.
         label: the 0/1 column.
     """
     model = LogisticRegression(max_iter=200, tol=1e-4)
-    model.fit(_design(train, one_hot, multi_hot, sizes), _labels(train, label))
-    probabilities: Floats = model.predict_proba(_design(valid, one_hot, multi_hot, sizes))[:, 1]
+    model.fit(_design(train, one_hot, multi_hot, numbers, sizes), _labels(train, label))
+    probabilities: Floats = model.predict_proba(_design(valid, one_hot, multi_hot, numbers, sizes))[
+        :, 1
+    ]
     return probabilities
 
 
@@ -96,6 +100,7 @@ def _design(
     frame: pl.DataFrame,
     one_hot: Sequence[str],
     multi_hot: Sequence[str],
+    numbers: Sequence[str],
     sizes: Mapping[str, int],
 ) -> sparse.csr_matrix:
     blocks = []
@@ -111,4 +116,6 @@ def _design(
         columns = lists.filter(lists.list.len() > 0).explode().to_numpy()
         shape = (frame.height, sizes[name])
         blocks.append(sparse.csr_matrix((np.ones(columns.size, np.float32), columns, rows), shape))
+    if numbers:
+        blocks.append(sparse.csr_matrix(frame.select(numbers).to_numpy().astype(np.float32)))
     return sparse.hstack(blocks, format="csr")

@@ -31,6 +31,17 @@ Split = Annotated[
     Literal["user", "global"],
     typer.Option("--split", help="Validation: each user's last 20 %, or the last 20 % of all."),
 ]
+CriteoData = Annotated[
+    Path, typer.Option("--data", help="Criteo files: a folder, a file or a pattern in quotes.")
+]
+CriteoSplit = Annotated[
+    Literal["share", "day"],
+    typer.Option("--split", help="Validation: the last share of the rows, or the last file."),
+]
+ValidShare = Annotated[float, typer.Option("--valid-share", help="Of the rows, for validation.")]
+MinCount = Annotated[
+    int, typer.Option("--min-count", min=1, help="Rarer categories are out of vocabulary.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Epochs = Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training rows.")]
 JsonOut = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
@@ -85,6 +96,39 @@ def _job(out: Path, **settings: Any) -> Any:
     from emberline.workflows.run import Run
 
     return RankingJob(Run(out), MovieLensRanking(**settings), Reporter())
+
+
+def _criteo_job(out: Path, **settings: Any) -> Any:
+    from emberline.workflows.progress import Reporter
+    from emberline.workflows.recipes.criteo import CriteoJob, CriteoRanking
+    from emberline.workflows.run import Run
+
+    return CriteoJob(Run(out), CriteoRanking(**settings), Reporter())
+
+
+@app.command()
+def criteo(
+    data: CriteoData,
+    out: Out = Path("emberline-criteo"),
+    split: CriteoSplit = "share",
+    valid_share: ValidShare = 0.2,
+    min_count: MinCount = 15,
+    epochs: Epochs = 1,
+    seed: Seed = 0,
+    json_out: JsonOut = None,
+) -> None:
+    """Run click logs through ETL, training of a DLRM, and figures beside baselines."""
+    job = _criteo_job(
+        out, split=split, valid_share=valid_share, min_count=min_count, epochs=epochs, seed=seed
+    )
+    with job.run.lock():
+        examples = job.examples(data)
+        etl = job.etl(examples)
+        result = job.evaluate(examples, etl, job.train(etl))
+    typer.echo(f"rows: {examples.info['rows']}")
+    for name, figures in result.info["metrics"].items():
+        typer.echo(f"{name}: AUC {figures['auc']:.4f}, logloss {figures['logloss']:.4f}")
+    _write_json(json_out, {"rows": examples.info["rows"], "metrics": result.info["metrics"]})
 
 
 @app.command()
@@ -162,6 +206,46 @@ def etl_transform(
 
     Workflow.load(workflow).transform(Dataset(source)).to_parquet(out)
     typer.echo(f"{Dataset(out).num_rows:,} rows in {out}")
+
+
+@etl_app.command("criteo")
+def etl_criteo(
+    data: CriteoData,
+    out: Out = Path("emberline-criteo"),
+    split: CriteoSplit = "share",
+    valid_share: ValidShare = 0.2,
+    min_count: MinCount = 15,
+    seed: Seed = 0,
+) -> None:
+    """Split click logs, fit the 13 + 26 column workflow on training, encode both parts."""
+    job = _criteo_job(out, split=split, valid_share=valid_share, min_count=min_count, seed=seed)
+    with job.run.lock():
+        results = job.etl(job.examples(data))
+    for name, (cardinality, dim) in results["workflow"].info["embedding_sizes"].items():
+        typer.echo(f"{name}: cardinality {cardinality:,}, suggested dim {dim}")
+    typer.echo(f"next: emberline etl report {out}")
+
+
+@etl_app.command("report")
+def etl_report(
+    data: Annotated[Path, typer.Argument(help="Run directory, data set or raw files.")],
+    train: Annotated[Path | None, typer.Option("--train", help="Training rows.")] = None,
+    valid: Annotated[Path | None, typer.Option("--valid", help="Validation rows.")] = None,
+    workflow: Annotated[
+        Path | None, typer.Option("--workflow", help="A saved workflow that reads these rows.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Page to write.")] = Path("report.html"),
+) -> None:
+    """Picture what the columns hold, and how validation differs from training, on one page."""
+    from emberline.etl import Workflow
+    from emberline.etl.report import write_report
+    from emberline.workflows.report_sources import report_sources
+
+    found = report_sources(data, train=train, valid=valid, workflow=workflow)
+    fitted = None if found.workflow is None else Workflow.load(found.workflow)
+    title = f"Data report: {data.resolve().name}"
+    write_report(out, found.train, found.valid, workflow=fitted, title=title)
+    typer.echo(f"{out}")
 
 
 @app.command()

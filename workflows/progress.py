@@ -2,7 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -14,7 +16,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["Reporter", "Update"]
+from emberline.workflows.run import Run, StageResult
+
+__all__ = ["Reporter", "Update", "reported_stage"]
 
 # update(done, total): in rows, bytes or batches; total is None when it is not known.
 Update = Callable[[int, int | None], None]
@@ -66,3 +70,18 @@ class Reporter:
                 )
 
         yield update
+
+
+def reported_stage(
+    run: Run,
+    reporter: Reporter,
+    name: str,
+    inputs: Mapping[str, Any],
+    work: Callable[[Path], Mapping[str, Any]],
+) -> StageResult:
+    """Run or reuse a stage (see `Run.stage`) and say so."""
+    if run.finished(name, inputs) is None:
+        reporter.say(f"{name} ...")
+    result = run.stage(name, inputs, work)
+    reporter.say(f"{name}: {'reused' if result.reused else f'{result.seconds:.1f} s'}")
+    return result

@@ -37,7 +37,10 @@ class Scorer:
     @classmethod
     def load(cls, run: str | os.PathLike[str]) -> "Scorer":
         """Load `workflow/` and `model/` of a run directory."""
-        return cls(Workflow.load(Path(run) / "workflow"), load_model(Path(run) / "model"))
+        workflow = Workflow.load(Path(run) / "workflow")
+        # MovieLens' ratings, Criteo's labels.
+        labels = [name for name in ("rating", "label") if name in workflow.input_schema]
+        return cls(workflow, load_model(Path(run) / "model"), label_inputs=labels)
 
     def score(self, rows: pl.DataFrame) -> npt.NDArray[np.float32]:
         """Return the probability of each row, float32 [n].

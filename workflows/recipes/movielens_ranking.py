@@ -28,7 +28,7 @@ from emberline.errors import ArtifactMissingError, DataError, EmberlineError
 from emberline.etl import Dataset, Workflow, get_embedding_sizes, ops
 from emberline.etl.datasets import MovieLens, SyntheticMovieLens, open_movielens, planted_model
 from emberline.workflows.baselines import base_rate, item_mean, linear, quality
-from emberline.workflows.progress import Reporter
+from emberline.workflows.progress import Reporter, reported_stage
 from emberline.workflows.run import Run, StageResult
 from emberline.workflows.tensorflow_start import start_tensorflow
 
@@ -159,15 +159,16 @@ class RankingJob:
         self, etl: Mapping[str, StageResult], path: Path, inputs: Mapping[str, Any]
     ) -> dict[str, Any]:
         start_tensorflow()
-        from emberline.workflows.recipes.movielens_training import train_model
+        from emberline.workflows.recipes.movielens_training import new_model, train_model
 
+        dims = {
+            name: min(dim, self.config.max_dim)
+            for name, (_, dim) in etl["workflow"].info["embedding_sizes"].items()
+        }
         return train_model(
             config=self.config,
+            build=lambda: new_model(self.config, dims),
             dataset=etl["train"].path,
-            dims={
-                name: min(dim, self.config.max_dim)
-                for name, (_, dim) in etl["workflow"].info["embedding_sizes"].items()
-            },
             checkpoint=self.run.path / "checkpoint",
             path=path,
             inputs=inputs,
@@ -254,12 +255,7 @@ class RankingJob:
         }
 
     def _stage(self, name: str, inputs: Mapping[str, Any], work: Any) -> StageResult:
-        if self.run.finished(name, inputs) is None:
-            self.reporter.say(f"{name} ...")
-        result = self.run.stage(name, inputs, work)
-        state = "reused" if result.reused else f"{result.seconds:.1f} s"
-        self.reporter.say(f"{name}: {state}")
-        return result
+        return reported_stage(self.run, self.reporter, name, inputs, work)
 
 
 def joined_with_genres(movielens: MovieLens) -> pl.LazyFrame:

@@ -1,7 +1,7 @@
 """The part of the MovieLens job that needs TensorFlow: training and batch scoring."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +28,10 @@ from emberline.workflows.progress import Reporter
 from emberline.workflows.run import fingerprint
 
 if TYPE_CHECKING:
+    from emberline.workflows.recipes.criteo import CriteoRanking
     from emberline.workflows.recipes.movielens_ranking import MovieLensRanking
 
-__all__ = ["predict", "train_model"]
+__all__ = ["new_model", "predict", "train_model"]
 
 RAGGED = ("genres",)
 FEATURES = ("userId", "movieId", "genres")
@@ -38,9 +39,9 @@ FEATURES = ("userId", "movieId", "genres")
 
 def train_model(
     *,
-    config: "MovieLensRanking",
+    config: "MovieLensRanking | CriteoRanking",
+    build: Callable[[], keras.Model],
     dataset: Path,
-    dims: Mapping[str, int],
     checkpoint: Path,
     path: Path,
     inputs: Mapping[str, Any],
@@ -49,9 +50,9 @@ def train_model(
     """Train from the last finished epoch on, and save the model at `path`.
 
     Args:
-        config: the settings.
+        config: the settings; here the seed, the epochs and the batch size.
+        build: gives a new compiled model, its tables in a layer "embeddings".
         dataset: the encoded training rows.
-        dims: embedding dim of each feature.
         checkpoint: the model directory that is replaced after each epoch.
         path: the final model directory.
         inputs: what the training depends on; a checkpoint of other inputs is not continued.
@@ -64,7 +65,7 @@ def train_model(
     tf.config.experimental.enable_op_determinism()
     model, history = _resume(checkpoint, inputs)
     if model is None:
-        model = _new_model(config, dims)
+        model = build()
     loader = Loader(dataset, config.batch_size, shuffle=True, seed=config.seed)
     for epoch in range(len(history), config.epochs):
         loader.set_epoch(epoch)
@@ -100,7 +101,8 @@ def predict(model: str | os.PathLike[str], dataset: Path) -> npt.NDArray[np.floa
     return scores.reshape(-1)
 
 
-def _new_model(config: "MovieLensRanking", dims: Mapping[str, int]) -> keras.Model:
+def new_model(config: "MovieLensRanking", dims: Mapping[str, int]) -> keras.Model:
+    """Give the compiled model of the MovieLens job; `dims` has the embedding dim of each feature."""
     features = [
         FeatureConfig(
             name=name,
