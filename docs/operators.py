@@ -88,6 +88,7 @@ def call(name: str, operator: type[Operator]) -> str:
             shown.append("*")
             star = True
         shown.append(parameter.replace(annotation=parameter.empty).__str__())
+    shown = [one.replace("'", '"') for one in shown]  # as the formatter writes them
     line = f"{name}({', '.join(shown)})"
     if len(line) <= 100:
         return line
