@@ -1,8 +1,10 @@
 """DLRM: its arithmetic against NumPy, and that it is saved and loaded."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from emberline.errors import DataError
@@ -27,9 +29,10 @@ def features(*dims: int) -> list[FeatureConfig]:
     ]
 
 
-def relu(x: np.ndarray, layer: object) -> np.ndarray:
-    kernel, bias = layer.get_weights()  # type: ignore[attr-defined]  # a Keras layer
-    return np.maximum(x @ kernel + bias, 0)
+def relu(x: npt.NDArray[np.float32], layer: Any) -> npt.NDArray[np.float32]:
+    kernel, bias = layer.get_weights()
+    out: npt.NDArray[np.float32] = np.maximum(x @ kernel + bias, 0)
+    return out
 
 
 def test_arithmetic_and_saving(tmp_path: Path) -> None:
