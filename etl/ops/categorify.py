@@ -235,6 +235,8 @@ class Categorify(StatOperator):
 
     def merge(self, name: str, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
         """Add the counts of several parts."""
+        if len(frames) == 1:  # each key is there once already
+            return frames[0]
         return sum_counts([frame.lazy() for frame in frames]).collect()
 
     def finalize(self, statistics: Mapping[str, pl.DataFrame], selection: Selection) -> None:
