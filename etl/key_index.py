@@ -45,9 +45,8 @@ class KeyIndex:
         self.dtype = values.dtype
         if self._is_text:
             enum = pl.Enum(_only(pl.lit(values), self._text))
-            # Kept as an expression: a cast that is written anew hands all categories to the engine
-            # and hashes them again, 0.3 s for 300 k.
-            self._codes = pl.col("text").cast(enum, strict=False).to_physical().cast(pl.Int64)
+            self._enum = enum
+            self._codes: dict[bytes, pl.Expr] = {}
         elif self.dtype != pl.Null:
             self._fill(_only(pl.lit(values), self._word).to_numpy())
 
@@ -81,13 +80,17 @@ class KeyIndex:
         """
         if self.dtype == pl.Null:
             return pl.when(key.is_null()).then(pl.lit(None, dtype=pl.Int64))
-        made = self._text(key) if self._is_text else self._word(key)
-        find = self._find_texts if self._is_text else self._find_words
-        return made.map_batches(find, return_dtype=pl.Int64, is_elementwise=True)
-
-    def _find_texts(self, texts: pl.Series) -> pl.Series:
-        found = texts.alias("text").to_frame().select(self._codes).to_series()
-        return found.alias(texts.name)
+        if self._is_text:
+            # Expressions are kept: a cast that is written anew hands all categories to the engine
+            # and hashes them again, 0.3 s for 300 k.
+            known = key.meta.serialize()
+            if known not in self._codes:
+                codes = self._text(key).cast(self._enum, strict=False).to_physical()
+                self._codes[known] = codes.cast(pl.Int64)
+            return self._codes[known]
+        return self._word(key).map_batches(
+            self._find_words, return_dtype=pl.Int64, is_elementwise=True
+        )
 
     def _find_words(self, words: pl.Series) -> pl.Series:
         found = self._find(words.to_numpy())

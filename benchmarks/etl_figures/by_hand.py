@@ -59,7 +59,8 @@ def criteo(directory: Path, target: Path) -> dict[str, float]:
     integers = [f"I{j}" for j in range(1, 14)]
     categories = [f"C{c}" for c in range(1, 27)]
     rows = pl.scan_parquet(directory / "rows.parquet")
-    dense = [pl.col(c).fill_null(0).clip(lower_bound=0).cast(pl.Float64).log1p() for c in integers]
+    filled = [pl.col(c).fill_null(0).clip(lower_bound=0) for c in integers]
+    dense = [x.cast(pl.Float64).log1p().cast(pl.Float32).cast(pl.Float64) for x in filled]
     moments = rows.select(
         *(x.mean().name.prefix("mean_") for x in dense),
         *(x.std(ddof=0).name.prefix("std_") for x in dense),
@@ -80,7 +81,7 @@ def criteo(directory: Path, target: Path) -> dict[str, float]:
         for c, enum in enums.items()
     ]
     scaled = [
-        ((x - numbers[f"mean_{c}"]) / numbers[f"std_{c}"]).cast(pl.Float32).alias(c)
+        ((x - numbers[f"mean_{c}"]) / numbers[f"std_{c}"]).alias(c)
         for c, x in zip(integers, dense, strict=True)
     ]
     _write(rows.select(*ids, *scaled, "label"), target)
