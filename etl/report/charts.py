@@ -133,7 +133,7 @@ def bars(
     parts = []
     for i, (value, train, text, valid, hint) in enumerate(rows):
         y = i * each + 4
-        parts.append(_text(label - 8, y + 11, _cut(value, 28), "end", "name"))
+        parts.append(_text(label - 8, y + 11, _cut(value, 21), "end", "name"))
         width = inner * train / highest
         parts.append(_rect("train", label, y, max(width, 1), each - 6, hint))
         if valid is not None:
