@@ -11,7 +11,7 @@ __all__ = ["number", "percent", "place", "shown"]
 def number(value: float) -> str:
     """Give four significant digits, thousands set apart.
 
-    >>> [number(x) for x in (1234567, 0.00012345, 2.50004, 45000000000000, float("nan"))]
+    >>> [number(x) for x in (1234567, 0.00012346, 2.50004, 45000000000000, float("nan"))]
     ['1,234,567', '0.0001235', '2.5', '4.5e+13', '-']
     """
     if not math.isfinite(value):
