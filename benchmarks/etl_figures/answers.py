@@ -29,11 +29,9 @@ def differences(ours: Path, theirs: Path) -> list[str]:
                 side.explode(name, empty_as_null=True, keep_nulls=True) for side in (one, other)
             )
             dtype = pl.Int64()
-        pair = pl.concat(
-            [one.rename({name: "a"}).collect(), other.rename({name: "b"}).collect()],
-            how="horizontal",
-        )
-        if pair.height != pair["a"].len() or pair["a"].null_count() != pair["b"].null_count():
+        a, b = (side.collect().to_series() for side in (one, other))
+        pair = pl.DataFrame({"a": a, "b": b}) if len(a) == len(b) else None
+        if pair is None or a.null_count() != b.null_count():
             found.append(f"{name}: other rows or nulls")
         elif dtype.is_float():
             off = pair.select((pl.col("a") - pl.col("b")).abs().max()).item()

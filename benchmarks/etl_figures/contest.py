@@ -51,7 +51,7 @@ def run(who: str, work: str, source: Path, target: Path, limit: str | None = Non
     if who == "nvtabular":
         python, module = Peer.python(ENVIRONMENT), "benchmarks.peers.nvtabular_etl"
         return run_child(python, module, [work, source, target])
-    arguments = [who, work, source, target, *([limit] if limit else [])]
+    arguments: list[str | Path] = [who, work, source, target, *([limit] if limit else [])]
     return run_child(Path(sys.executable), "benchmarks.etl_figures.work", arguments)
 
 
@@ -111,13 +111,13 @@ def measure_work(
         compare(f"{name}: peak memory", "GB", used, peer=memory["nvtabular"], peer_name=NVTABULAR,
                 most=memory_target, smaller_is_better=True)
     )  # fmt: skip
-    for who, found in taken.items():
-        for stage in found[0].stages if found else ():
-            took = statistics.median(m.stages[stage] for m in found)
-            print(f"    {who:<10} {stage:<6} {took:8.2f} s")
-        if found:
-            busy = statistics.median(m.cpu_seconds for m in found)
-            print(f"    {who:<10} processor time {busy:8.2f} s")
+    for who, done in taken.items():
+        for stage in done[0].stages if done else ():
+            took = statistics.median(m.stages[stage] for m in done)
+            print(f"    {who:<10} {stage:<15} {took:8.2f} s")
+        if done:
+            busy = statistics.median(m.cpu_seconds for m in done)
+            print(f"    {who:<10} processor time  {busy:8.2f} s")
 
 
 def measure_growth(contest: Contest, sources: Sequence[tuple[int, Path]], *, limit: str) -> None:
