@@ -7,6 +7,7 @@ __all__ = ["bars", "curve", "histogram", "meter", "spark"]
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 560, 170, 54, 24, 10
 _NARROW = 1.0  # between bars
+_CHARACTER = 7.5  # the width of a tick's character, with some space between labels
 
 
 def _svg(kind: str, width: int, height: int, title: str, parts: Sequence[str]) -> str:
@@ -34,6 +35,23 @@ def _rect(kind: str, x: float, y: float, width: float, height: float, hint: str 
 
 def _cut(text: str, size: int) -> str:
     return text if len(text) <= size else f"{text[: size - 1]}…"
+
+
+def _apart(labels: Sequence[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
+    """Keep the first and the last label and, of those between, the ones that touch no other."""
+
+    def extent(label: tuple[float, str, str]) -> tuple[float, float]:
+        x, text, anchor = label
+        width = _CHARACTER * len(text)
+        begin = x - {"start": 0, "middle": width / 2, "end": width}[anchor]
+        return begin, begin + width
+
+    kept = list(labels[:1])
+    for label in labels[1:-1]:
+        begin, end = extent(label)
+        if begin > extent(kept[-1])[1] and end < extent(labels[-1])[0]:
+            kept.append(label)
+    return kept + list(labels[1:][-1:])
 
 
 def spark(shares: Sequence[float], title: str) -> str:
@@ -111,10 +129,11 @@ def histogram(
         parts.append(f'<path class="valid-line" d="{path}V{floor}"/>')
     parts.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - 8}" y1="{floor}" y2="{floor}"/>')
     parts.append(_text(_LEFT - 5, _TOP + 4, highest[1], "end"))
+    labels = []
     for where, text in ticks:
-        x = _LEFT + where * step
         anchor = "start" if where == 0 else "end" if where == len(train) else "middle"
-        parts.append(_text(x, _HEIGHT - 8, text, anchor))
+        labels.append((_LEFT + where * step, text, anchor))
+    parts += [_text(x, _HEIGHT - 8, text, anchor) for x, text, anchor in _apart(labels)]
     return _svg("histogram", _WIDTH, _HEIGHT, title, parts)
 
 
