@@ -163,7 +163,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="absent keys give zeros instead of their initial weights",
-        file="kernels/table.py",
+        file="kernels/table_rows.py",
         find='missing == "initial", out',
         replace='missing != "initial", out',
         tests="test_lookup.py",
@@ -184,7 +184,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="a learning rate of zero is ignored",
-        file="kernels/table.py",
+        file="kernels/table_rows.py",
         find="if learning_rate is None",
         replace="if not learning_rate",
         tests="test_optimizers.py",
