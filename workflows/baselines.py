@@ -72,8 +72,9 @@ def linear(
     numbers: Sequence[str] = (),
     sizes: Mapping[str, int],
     label: str = "label",
+    inverse_penalty: float = 1.0,
 ) -> Floats:
-    """Predict by a logistic regression (L2, C = 1) on one-hot ids, multi-hot lists and numbers.
+    """Predict by a logistic regression with an L2 penalty on one-hot ids, lists and numbers.
 
     Args:
         train: encoded rows with the label.
@@ -83,8 +84,9 @@ def linear(
         numbers: columns of normalized numbers.
         sizes: cardinality of each column.
         label: the 0/1 column.
+        inverse_penalty: scikit-learn's C.
     """
-    model = LogisticRegression(max_iter=200, tol=1e-4)
+    model = LogisticRegression(C=inverse_penalty, max_iter=2000, tol=1e-4)
     model.fit(_design(train, one_hot, multi_hot, numbers, sizes), _labels(train, label))
     probabilities: Floats = model.predict_proba(_design(valid, one_hot, multi_hot, numbers, sizes))[
         :, 1

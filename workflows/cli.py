@@ -118,6 +118,8 @@ def criteo(
     json_out: JsonOut = None,
 ) -> None:
     """Run click logs through ETL, training of a DLRM, and figures beside baselines."""
+    from emberline.workflows.summary import print_metrics
+
     job = _criteo_job(
         out, split=split, valid_share=valid_share, min_count=min_count, epochs=epochs, seed=seed
     )
@@ -125,10 +127,10 @@ def criteo(
         examples = job.examples(data)
         etl = job.etl(examples)
         result = job.evaluate(examples, etl, job.train(etl))
-    typer.echo(f"rows: {examples.info['rows']}")
-    for name, figures in result.info["metrics"].items():
-        typer.echo(f"{name}: AUC {figures['auc']:.4f}, logloss {figures['logloss']:.4f}")
-    _write_json(json_out, {"rows": examples.info["rows"], "metrics": result.info["metrics"]})
+    rows, metrics = examples.info["rows"], result.info["metrics"]
+    typer.echo(f"\n{data}: {rows['train']:,} rows to train, {rows['valid']:,} to validate")
+    print_metrics(metrics, Console())
+    _write_json(json_out, {"rows": rows, "metrics": metrics})
 
 
 @app.command()

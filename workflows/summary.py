@@ -1,4 +1,4 @@
-"""What a finished MovieLens job shows and writes."""
+"""What finished jobs show and write."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from emberline.workflows.run import StageResult
 
-__all__ = ["job_report", "print_report"]
+__all__ = ["job_report", "print_metrics", "print_report"]
 
 _NAMES = {
     "model": "emberline model",
@@ -46,6 +46,23 @@ def job_report(stages: Mapping[str, StageResult], run: Path) -> dict[str, Any]:
     }
 
 
+def print_metrics(metrics: Mapping[str, Mapping[str, float]], console: Console) -> None:
+    """Print each predictor's figures on the validation rows.
+
+    Args:
+        metrics: {"auc", "logloss"} by predictor, `model` and baselines.
+        console: where to print.
+    """
+    table = Table(title="validation", title_justify="left")
+    for heading in ("predictor", "AUC", "logloss"):
+        table.add_column(heading, justify="left" if heading == "predictor" else "right")
+    for name, title in _NAMES.items():
+        if name in metrics:
+            figures = metrics[name]
+            table.add_row(title, f"{figures['auc']:.4f}", f"{figures['logloss']:.4f}")
+    console.print(table)
+
+
 def print_report(report: Mapping[str, Any], console: Console) -> None:
     """Print the report as tables."""
     rows = report["rows"]
@@ -68,14 +85,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
             f"{table['size_bytes'] / 2**20:.1f}",
         )
     console.print(features)
-    metrics = Table(title="validation", title_justify="left")
-    for heading in ("predictor", "AUC", "logloss"):
-        metrics.add_column(heading, justify="left" if heading == "predictor" else "right")
-    for name, title in _NAMES.items():
-        if name in report["metrics"]:
-            figures = report["metrics"][name]
-            metrics.add_row(title, f"{figures['auc']:.4f}", f"{figures['logloss']:.4f}")
-    console.print(metrics)
+    print_metrics(report["metrics"], console)
     stages = Table(title="stages", title_justify="left")
     for heading in ("stage", "seconds", "where"):
         stages.add_column(heading, justify="right" if heading == "seconds" else "left")

@@ -238,7 +238,13 @@ class CriteoJob:
         labels = valid[LABEL].cast(pl.Int8).to_numpy()
         sizes = {n: size for n, (size, _) in etl["workflow"].info["embedding_sizes"].items()}
         probabilities = linear(
-            train, valid, one_hot=CATEGORIES, multi_hot=(), numbers=INTEGERS, sizes=sizes
+            train,
+            valid,
+            one_hot=CATEGORIES,
+            multi_hot=(),
+            numbers=INTEGERS,
+            sizes=sizes,
+            inverse_penalty=0.1,  # with C = 1 the rare categories are learned by heart
         )
         metrics = {
             "model": quality(labels, predict(model.path, etl["valid"].path)),
