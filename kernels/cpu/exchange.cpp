@@ -8,20 +8,48 @@ namespace emberline {
 
 namespace {
 constexpr u32 kOwnedRows = 64;  // whole lines of metadata, and few breaks in a run of new rows
+
+// Copy `count` values; a call for a single one would take longer than the rest of a short row.
+template <class T>
+void copy_run(const T* from, i64 count, T* to) {
+  if (count == 1) {
+    *to = *from;
+  } else {
+    std::copy_n(from, count, to);
+  }
+}
 }  // namespace
 
-// Call write(position, row) for all positions. A row is written by the thread that owns it, in
-// the order of positions: the last of equal keys wins, and sums do not depend on the threads.
+// Call write(position, row, count) for runs of positions whose rows follow each other in one slab.
+// A row is written in the order of positions, by one thread: the last of equal keys wins, and sums
+// do not depend on the threads. Ascending rows are dealt by position, others by their owners.
 template <class Write>
 void Table::write_rows(const i64* rows, i64 count, const Write& write) {
   const RowsView view = this->rows();
+  bool ascending = true;
+  for (i64 i = 1; i < count; ++i) ascending &= rows[i - 1] < rows[i];
+  if (ascending) {
+    const i64 slab_rows = i64{1} << layout_.slab_shift;
+    threads_.run_ranges(count, [&](i64 begin, i64 end, i64) {
+      while (begin < end) {
+        const i64 row = rows[begin];
+        const i64 most = std::min(end - begin, slab_rows - row % slab_rows);
+        i64 run = 1;
+        while (run < most && rows[begin + run] == row + run) ++run;
+        write(begin, static_cast<u32>(row), run);
+        std::fill_n(&row_version(view, static_cast<u32>(row)), run, version_);
+        begin += run;
+      }
+    });
+    return;
+  }
   // Every owner reads all row numbers, so there is one for each thread and no more.
   const i64 owners = std::min<i64>(threads_.parts(count), threads_.count());
   threads_.run(owners, [&](i64 owner, int) {
     for (i64 i = 0; i < count; ++i) {
       const u32 row = static_cast<u32>(rows[i]);
-      if (row / kOwnedRows % owners != owner) continue;
-      write(i, row);
+      if (row / kOwnedRows % static_cast<u32>(owners) != static_cast<u32>(owner)) continue;
+      write(i, row, 1);
       row_version(view, row) = version_;
     }
   });
@@ -31,25 +59,36 @@ void Table::upsert(const RangeInput& input) {
   Lock lock(mutex_);
   i64* rows = rows_scratch_.ensure(input.count);
   find_or_insert_unlocked(input.keys, input.count, rows, NewWeights::unset, false);
+  u32 newest = newest_step_;
   for (i64 i = 0; input.last_step != nullptr && i < input.count; ++i) {
-    newest_step_ = std::max(newest_step_, input.last_step[i]);
+    newest = std::max(newest, input.last_step[i]);
   }
+  newest_step_ = newest;
   const RowsView view = this->rows();
   const i64 dim = config_.dim;
+  const i64 stride = layout_.stride_floats;
   const i64 state_floats = layout_.state_floats;
-  write_rows(rows, input.count, [&](i64 i, u32 row) {
-    const float* values = input.values.data + i * input.values.stride;
-    if (halves_.read == nullptr) {
-      std::copy(values, values + dim, row_weights(view, row));
-    } else {
-      halves_.write_nearest(values, dim, row_halves(view, row));
+  const bool whole = halves_.read == nullptr && dim == stride && dim == input.values.stride;
+  write_rows(rows, input.count, [&](i64 i, u32 first, i64 run) {
+    float* row = row_weights(view, first);
+    if (whole) std::copy_n(input.values.data + i * dim, run * dim, row);
+    for (i64 k = 0; !whole && k < run; ++k, row += stride) {
+      const float* values = input.values.data + (i + k) * input.values.stride;
+      if (halves_.read == nullptr) {
+        std::copy_n(values, dim, row);
+      } else {
+        halves_.write_nearest(values, dim, reinterpret_cast<u16*>(row));
+      }
+      if (input.states == nullptr) continue;
+      const float* states = input.states + (i + k) * state_floats;
+      std::copy_n(states, state_floats, row + layout_.weight_floats);
     }
-    if (input.states != nullptr) {
-      const float* states = input.states + i * state_floats;
-      std::copy(states, states + state_floats, row_states(view, row));
+    if (input.frequency != nullptr) {
+      copy_run(input.frequency + i, run, &row_frequency(view, first));
     }
-    if (input.frequency != nullptr) row_frequency(view, row) = input.frequency[i];
-    if (input.last_step != nullptr) row_last_step(view, row) = input.last_step[i];
+    if (input.last_step != nullptr) {
+      copy_run(input.last_step + i, run, &row_last_step(view, first));
+    }
   });
   rows_scratch_.trim(kKeptScratchBytes);
 }
@@ -60,20 +99,24 @@ void Table::add(const i64* keys, i64 count, ConstMatrixView values, NewWeights s
   find_or_insert_unlocked(keys, count, rows, start, false);
   const RowsView view = this->rows();
   const i64 dim = config_.dim;
-  write_rows(rows, count, [&](i64 i, u32 row) {
-    const float* added = values.data + i * values.stride;
+  const auto add_row = [&](const float* added, float* row) {
     if (halves_.read == nullptr) {
-      float* weights = row_weights(view, row);
-      for (i64 lane = 0; lane < dim; ++lane) weights[lane] += added[lane];
+      for (i64 lane = 0; lane < dim; ++lane) row[lane] += added[lane];
       return;
     }
     float weights[kHalfBlock];
     for (i64 start = 0; start < dim; start += kHalfBlock) {
       const i64 lanes = std::min(kHalfBlock, dim - start);
-      u16* halves = row_halves(view, row) + start;
+      u16* halves = reinterpret_cast<u16*>(row) + start;
       halves_.read(halves, lanes, weights);
       for (i64 lane = 0; lane < lanes; ++lane) weights[lane] += added[start + lane];
       halves_.write_nearest(weights, lanes, halves);
+    }
+  };
+  write_rows(rows, count, [&](i64 i, u32 first, i64 run) {
+    float* row = row_weights(view, first);
+    for (i64 k = 0; k < run; ++k) {
+      add_row(values.data + (i + k) * values.stride, row + k * layout_.stride_floats);
     }
   });
   rows_scratch_.trim(kKeptScratchBytes);

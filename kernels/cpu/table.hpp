@@ -188,6 +188,7 @@ class Table {
                       float learning_rate);
   i64 prepare_insert(const i64* keys, i64 count, i64* rows, bool filter);
   void find_range(const i64* keys, i64 count, i64* rows) const;
+  i64 run_length(const i64* keys, i64 count, i64 first) const;
   void find_or_insert_unlocked(const i64* keys, i64 count, i64* rows, NewWeights weights,
                                bool filter);
   template <class Reader>
