@@ -1,5 +1,6 @@
 // Whole rows in and out: assign, import, export, and the list of keys.
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "table.hpp"
@@ -26,9 +27,9 @@ void copy_run(const T* from, i64 count, T* to) {
 template <class Write>
 void Table::write_rows(const i64* rows, i64 count, const Write& write) {
   const RowsView view = this->rows();
-  bool ascending = true;
-  for (i64 i = 1; i < count; ++i) ascending &= rows[i - 1] < rows[i];
-  if (ascending) {
+  const bool ascending =
+      std::adjacent_find(rows, rows + count, std::greater_equal<i64>()) == rows + count;
+  if (ascending) {  // so no row comes twice
     const i64 slab_rows = i64{1} << layout_.slab_shift;
     threads_.run_ranges(count, [&](i64 begin, i64 end, i64) {
       while (begin < end) {

@@ -11,6 +11,7 @@ namespace emberline {
 namespace {
 
 constexpr i64 kAhead = 24;  // 8 to 48 measured within 10 % of each other (4 M keys, dim 16)
+constexpr i64 kBlock = 128;
 
 // The chunk after the home chunk in the probe sequence.
 void prefetch_second(const IndexView& index, u64 hash) {
@@ -21,21 +22,28 @@ void prefetch_second(const IndexView& index, u64 hash) {
 }  // namespace
 
 // Keys that come in the order of their rows, as those of an exported range do, are recognized by the
-// rows' own keys, a sequential read. It is tried where two rows in a row followed each other.
+// rows' own keys, a sequential read. Tried once a block: a test at each key costs random ones a
+// twentieth.
 void Table::find_range(const i64* keys, i64 count, i64* rows) const {
   const IndexView index = this->index();
-  i64 ahead = 0;
-  for (i64 i = 0; i < count; ++i) {
-    for (const i64 end = std::min(i + 1 + kAhead, count); ahead < end; ++ahead) {
-      index_prefetch(index, hash(keys[ahead]));
+  i64 prefetched = 0;
+  for (i64 begin = 0; begin < count;) {
+    for (; prefetched < std::min(begin + kAhead, count); ++prefetched) {
+      index_prefetch(index, hash(keys[prefetched]));
     }
-    const u32 row = index_find(index, keys[i], hash(keys[i]));
-    rows[i] = row == kNoRow ? -1 : static_cast<i64>(row);
-    if (i == 0 || row == kNoRow || rows[i] != rows[i - 1] + 1) continue;
-    const i64 run = run_length(keys + i, count - i, rows[i]);
-    for (i64 k = 1; k < run; ++k) rows[i + k] = rows[i] + k;
-    i += run - 1;
-    ahead = std::max(ahead, i + 1);
+    const i64 end = std::min(begin + kBlock, count);
+    for (i64 i = begin; i < end; ++i) {
+      if (i + kAhead < count) index_prefetch(index, hash(keys[i + kAhead]));
+      const u32 row = index_find(index, keys[i], hash(keys[i]));
+      rows[i] = row == kNoRow ? -1 : static_cast<i64>(row);
+    }
+    prefetched = end + kAhead;
+    begin = end;
+    if (end == 1 || rows[end - 1] < 0 || rows[end - 1] != rows[end - 2] + 1) continue;
+    const i64 run = run_length(keys + end - 1, count - end + 1, rows[end - 1]);
+    for (i64 i = 1; i < run; ++i) rows[end - 1 + i] = rows[end - 1] + i;
+    begin += run - 1;
+    prefetched = std::max(prefetched, begin);
   }
 }
 

@@ -117,6 +117,30 @@ def test_output_rows_may_lie_apart(make_table: MakeTable, dim: int) -> None:
     assert np.isnan(wide[:, [0, dim + 1, 2 * dim + 2]]).all()
 
 
+def test_keys_in_the_order_of_their_rows(make_table: MakeTable) -> None:
+    """Erased and strange keys within a run, and keys that come twice, are told apart from it."""
+    table = make_table(dim=1)
+    keys = np.random.default_rng(1).permutation(2_000)
+    rows = table.find_or_insert(keys)
+    erased = np.arange(150, 2_000, 111)
+    table.erase(keys[erased])
+    expected = rows.copy()
+    expected[erased] = -1
+    assert_array_equal(table.find(keys), expected)
+    queries = keys.copy()
+    queries[[300, 777]] = ints(-5, 999_999)
+    queries[500:510] = keys[499]
+    expected[[300, 777]] = -1
+    expected[500:510] = rows[499]
+    assert_array_equal(table.find(queries), expected)
+    values = np.arange(2_000, dtype=np.float32)[:, None]
+    table.assign(queries, values)
+    assert_array_equal(table.lookup(queries)[:499], values[:499])
+    assert table.lookup(ints(int(keys[499]))) == 509
+    assert_array_equal(table.lookup(queries)[500:510], np.full((10, 1), 509, np.float32))
+    assert_array_equal(table.lookup(queries)[510:], values[510:])
+
+
 def test_erase(make_table: MakeTable) -> None:
     table = make_table()
     table.find_or_insert(ints(1, 2, 3, 4))
