@@ -155,7 +155,7 @@ class Table {
   i64 export_keys(i64 start, i64 stop, i64* keys) const;
   i64 export_rows(i64 start, i64 stop, u32 since, const RangeOutput& out) const;
 
-  // Policies; see policies.cpp.
+  // Policies; see policies.cpp and shrink.cpp.
   void set_policy(const PolicyConfig& policy);
   void set_admission(const AdmissionConfig& config);
   PolicyState policy_state() const;

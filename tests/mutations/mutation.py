@@ -135,7 +135,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="shrink forgets when a moved row was written",
-        file="kernels/cpu/policies.cpp",
+        file="kernels/cpu/shrink.cpp",
         find="row_version(view, to) = row_version(view, from);",
         replace="",
         tests="test_changes.py",
