@@ -29,6 +29,7 @@ def measure_restrict(bench: Bench) -> None:
     table: Any = make_table(DIM, threads=threads, optimizer=adam())
 
     def train() -> None:
+        table.clear()  # or the keys that came again would have the low scores and the last rows
         for number, (batch, vectors) in enumerate(insert_batches(DIM, 0, keys)):
             rows = table.find_or_insert(batch)
             table.apply_gradients(rows, vectors, step=number)
