@@ -11,6 +11,8 @@ namespace {
 // pointer table stays in the first-level cache.
 constexpr i64 kSlabBytes = i64{4} << 20;
 
+constexpr std::size_t kAhead = 24;
+
 u64 chunks_for(i64 keys) {
   u64 chunks = 1;
   while (kUsedPerChunk * chunks < static_cast<u64>(keys)) chunks *= 2;
@@ -187,6 +189,7 @@ void Table::rebuild_index(u64 chunk_count) {
   const i64 parts = threads_.parts(static_cast<i64>(classes));
   std::vector<std::vector<Displaced>> displaced(static_cast<std::size_t>(parts));
   const u64 targets = chunk_count / classes;
+  const int class_bits = __builtin_ctzll(classes);
   threads_.run_ranges(static_cast<i64>(classes), [&](i64 begin, i64 end, i64 part) {
     std::vector<u8> used(targets);  // slots of the class's new chunks, filled in order
     for (i64 at = begin; at < end; ++at) {
@@ -198,7 +201,7 @@ void Table::rebuild_index(u64 chunk_count) {
           const i64 key = chunk.key[slot];
           const u64 key_hash = hash(key);
           const u64 home = key_hash & (chunk_count - 1);
-          u8& next = used[home / classes];
+          u8& next = used[home >> class_bits];
           if ((home & (classes - 1)) == static_cast<u64>(at) && next < kSlots) {
             Chunk& to = fresh.chunks[home];
             to.tag[next] = chunk.tag[slot];
@@ -222,6 +225,7 @@ void Table::rebuild_index(u64 chunk_count) {
                                    threads_.count());
   threads_.run(groups, [&](i64 group, int) {
     for (std::size_t i = 0; i < rest.size(); ++i) {
+      if (i + kAhead < rest.size()) index_prefetch(fresh, hash(rest[i + kAhead].key));
       const u64 key_hash = hash(rest[i].key);
       const u64 home = key_hash & (chunk_count - 1);
       if (static_cast<i64>(home % static_cast<u64>(groups)) != group) continue;
@@ -229,8 +233,13 @@ void Table::rebuild_index(u64 chunk_count) {
           index_insert_home(fresh, rest[i].key, key_hash, rest[i].row) != SlotUse::full;
     }
   });
+  std::size_t left = 0;
   for (std::size_t i = 0; i < rest.size(); ++i) {
-    if (placed[i] == 0) index_insert_absent(fresh, rest[i].key, hash(rest[i].key), rest[i].row);
+    if (placed[i] == 0) rest[left++] = rest[i];
+  }
+  for (std::size_t i = 0; i < left; ++i) {
+    if (i + kAhead < left) index_prefetch_two(fresh, hash(rest[i + kAhead].key));
+    index_insert_absent(fresh, rest[i].key, hash(rest[i].key), rest[i].row);
   }
   index_pages_ = std::move(pages);
   chunk_count_ = chunk_count;

@@ -58,6 +58,12 @@ EMBERLINE_HD void index_prefetch(const IndexView& index, u64 hash) {
   prefetch(chunk->key + 2);  // the second line
 }
 
+// The first two chunks of the probe sequence.
+EMBERLINE_HD void index_prefetch_two(const IndexView& index, u64 hash) {
+  index_prefetch(index, hash);
+  index_prefetch(index, hash + hash_stride(hash));
+}
+
 // Where a key's live slot is; `slot` < 0: absent.
 struct IndexPosition {
   u64 chunk;
