@@ -15,9 +15,9 @@ constexpr i64 kBlock = 128;
 
 }  // namespace
 
-// Keys that come in the order of their rows, as those of an exported range do, are recognized by the
-// rows' own keys, a sequential read. Tried once a block: a test at each key costs random ones a
-// twentieth.
+// Keys that come in the order of their rows, as those of an exported range do, are recognized by
+// the rows' own keys, a sequential read. Tried once a block: a test at each key costs random ones
+// a twentieth.
 void Table::find_range(const i64* keys, i64 count, i64* rows) const {
   const IndexView index = this->index();
   i64 prefetched = 0;

@@ -134,6 +134,13 @@ MUTATIONS = (
         tests="test_policies.py",
     ),
     Mutation(
+        name="a run of keys in the order of their rows goes on over an erased key",
+        file="kernels/cpu/keys.cpp",
+        find=" &&\n         is_live(static_cast<u64>(first + run))) {",
+        replace=") {",
+        tests="test_lookup.py",
+    ),
+    Mutation(
         name="shrink forgets when a moved row was written",
         file="kernels/cpu/shrink.cpp",
         find="row_version(view, to) = row_version(view, from);",
