@@ -42,7 +42,7 @@ class TableCallback(keras.callbacks.Callback):
 
     def work(self, table: HashTable) -> None:
         """Do to one table what the callback is for."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define work")
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Check the tables' names before the first step, not after the first epoch."""

@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +32,7 @@ class Reference:
         self.counts: Counter[Any] = Counter()
         self.order: list[Any] = []
 
-    def fit(self, keys: list[Any], given: list[Any] = []) -> None:  # noqa: B006
+    def fit(self, keys: list[Any], given: Sequence[Any] = ()) -> None:
         self.order = self.order or list(given)
         self.counts.update(key for key in keys if not self.is_null(key))
         # Nulls inside a combination sort first.
