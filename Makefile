@@ -124,7 +124,7 @@ mutate: $(VENV)/emberline.stamp ## plant bugs in copies of the table: its tests 
 # are where they still fit; `make lock UPGRADE=1` takes the newest.
 UV_VERSION := 0.13.9
 UV := build/uv/$(UV_VERSION)/bin/uv
-COMPILE = $(UV) pip compile -q --generate-hashes --no-emit-index-url \
+COMPILE = $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-strip-extras \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 UNIVERSAL := --universal --python-version 3.11 --fork-strategy fewest
 PYTHON_311 := --python-platform x86_64-manylinux_2_28 --python-version 3.11

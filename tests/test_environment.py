@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,34 @@ def test_a_set_meets_pyproject(name: str, extras: list[str], python: str) -> Non
     pinned = versions(name, python)
     wanted = [*DEPENDENCIES, *BUILD, *(line for extra in extras for line in EXTRAS[extra])]
     assert refused(wanted, pinned, python) == []
+
+
+def test_a_pin_carries_the_extras_that_others_ask_for() -> None:
+    """Otherwise pip looks at the newest version for the extra, and finds that it has no hash.
+
+    That stops the installation on the day when a newer version comes out.
+    """
+    pinned: dict[str, set[str]] = {}
+    for pin in pins_of("cpu"):
+        extras = pinned.setdefault(canonicalize_name(pin.requirement.name), set())
+        extras.update(pin.requirement.extras)
+    missing = []
+    asked = 0
+    for name, extras in pinned.items():
+        try:
+            requirements = map(Requirement, distribution(name).requires or ())
+        except PackageNotFoundError:  # for another Python or platform
+            continue
+        for requirement in requirements:
+            marker = requirement.marker
+            if requirement.extras and any(
+                marker is None or marker.evaluate({"extra": extra}) for extra in ("", *extras)
+            ):
+                asked += 1
+                if lacking := requirement.extras - pinned[canonicalize_name(requirement.name)]:
+                    missing.append(f"{name} wants {requirement}: not pinned with {lacking}")
+    assert asked > 0
+    assert missing == []
 
 
 def test_the_peer_set_is_the_extra() -> None:
