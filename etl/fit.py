@@ -7,11 +7,13 @@ import polars as pl
 
 from emberline.errors import DataError
 from emberline.etl.execution import collect_all
-from emberline.etl.graph import BoundStep, Graph
+from emberline.etl.graph import Graph
+from emberline.etl.layout import Layout
 from emberline.etl.progress import progress
 from emberline.etl.schema import Schema
 from emberline.etl.stat_operator import StatOperator
 from emberline.etl.statistics_store import Key, StatisticsStore
+from emberline.etl.step import BoundStep
 
 __all__ = ["fit_graph"]
 
@@ -116,11 +118,11 @@ def _part(
     first_row: int,
 ) -> int:
     """Add the statistics of one part, computed in one pass, and give its number of rows."""
-    frames, counted = _inputs(graph, part, bound, ready, first_row=first_row)
+    layouts, counted = _layouts(graph, part, bound, ready, first_row=first_row)
     plans = {
         (number, name): plan
-        for number, frame in frames
-        for name, plan in _stat_operator(graph, number).partial(frame, bound[number].inputs).items()
+        for number, layout in layouts.items()
+        for name, plan in layout.partials(number).items()
     }
     count, *results = collect_all([counted.select(pl.len()), *plans.values()], files=files)
     store.add(dict(zip(plans, results, strict=True)))
@@ -138,18 +140,18 @@ def _store(graph: Graph, bound: Sequence[BoundStep], memory_limit: int | None) -
     )
 
 
-def _inputs(
+def _layouts(
     graph: Graph,
     data: pl.LazyFrame,
     bound: Sequence[BoundStep],
     ready: Collection[int],
     *,
     first_row: int,
-) -> tuple[list[tuple[int, pl.LazyFrame]], pl.LazyFrame]:
-    """Give every ready step with the plan of its inputs, and a plan with the rows of the data.
+) -> tuple[dict[int, Layout], pl.LazyFrame]:
+    """Give every ready step with the plan of what is above it, and a plan with the data's rows.
 
-    Where no operator above them changes rows they share one wide frame; otherwise each has the
-    plan of its own ancestors, because a filter in another branch must not reach it.
+    Where no operator above them changes rows they share one plan; otherwise each has that of its
+    own ancestors, because a filter in another branch must not reach it.
 
     `cache` makes the engine read and compute what is shared once, row by row as it streams.
     Without it the optimizer looks for shared parts by itself, but finds only the innermost one of
@@ -158,8 +160,11 @@ def _inputs(
     above = graph.ancestors(ready)
     operators = [op for i in above if (op := graph.steps[i].operator) is not None]
     if ready and all(operator.keeps_rows for operator in operators):
-        wide = graph.frame(data, bound, above, first_row=first_row).cache()
-        return [(i, graph.inputs(wide, bound, i)) for i in ready], wide
+        wide = graph.layout(data, bound, above, first_row=first_row)
+        wide.frame = wide.frame.cache()
+        return dict.fromkeys(ready, wide), wide.frame
     data = data.cache()
-    frames = {i: graph.frame(data, bound, graph.ancestors([i]), first_row=first_row) for i in ready}
-    return [(i, graph.inputs(frame, bound, i)) for i, frame in frames.items()], data
+    layouts = {
+        i: graph.layout(data, bound, graph.ancestors([i]), first_row=first_row) for i in ready
+    }
+    return layouts, data

@@ -2,80 +2,28 @@
 
 import copy
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
 from emberline.errors import DataError, nearest
-from emberline.etl.errors import NotFittedError
+from emberline.etl.layout import Layout, Made
 from emberline.etl.node import Kind, Node
-from emberline.etl.operator import ROW_INDEX, Operator
 from emberline.etl.schema import Schema
 from emberline.etl.selection import Selection
 from emberline.etl.selector import ColumnSelector
 from emberline.etl.stat_operator import StatOperator
+from emberline.etl.step import MARK, BoundStep, Step
 
-__all__ = ["BoundStep", "Graph", "Step"]
-
-
-#: Starts the plan's unique column names; a control character that no user column may start with.
-MARK = "\x1f"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One node, numbered.
-
-    Attributes:
-        name: unique in the graph, "<index>_<what>"; names its directory of artifacts.
-        kind: as in `Node`.
-        parents: indices of earlier steps.
-        selector: the names of select, subset and drop.
-        operator: the operator of apply, this graph's own copy.
-        subgraph: the name of the subgraph that ends here, if any.
-    """
-
-    name: str
-    kind: Kind
-    parents: tuple[int, ...] = ()
-    selector: ColumnSelector | None = None
-    operator: Operator | None = None
-    subgraph: str | None = None
-
-    @property
-    def where(self) -> str:
-        """How messages call this step."""
-        return f"node {self.name!r}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoundStep:
-    """A step with its columns known.
-
-    Attributes:
-        inputs: the columns that reach it.
-        outputs: the columns it gives.
-        origin: output name -> the plan's unique name of that column, made of the step's index
-            and the name. Steps that only choose columns pass their parents' names on.
-        rows: whose rows these are: 0 the data's, else the number of the step that made them.
-    """
-
-    inputs: Selection
-    outputs: Selection
-    origin: dict[str, str]
-    rows: int = 0
+__all__ = ["Graph"]
 
 
 class Graph:
-    """Steps in an order in which parents come first; the last step is the output.
-
-    The plan is one wide frame. Every column in it has a unique name, so that the user's names
-    never meet; an operator sees its inputs under the user's names and its outputs are renamed
-    back. Operators that change rows change them for all columns at once: branches stay aligned.
-    """
+    """Steps in an order in which parents come first; the last step is the output."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = tuple(steps)
+        self._made: Made = {}
 
     @classmethod
     def from_node(cls, output: Node) -> "Graph":
@@ -264,7 +212,7 @@ class Graph:
                 selection = replace(selection, groups=chosen.groups, also_alone=chosen.also_alone)
         return selection, {name: origin[name] for name in selection.names}
 
-    def frame(
+    def layout(
         self,
         data: pl.LazyFrame,
         bound: Sequence[BoundStep],
@@ -272,8 +220,8 @@ class Graph:
         *,
         first_row: int = 0,
         carried: Sequence[str] = (),
-    ) -> pl.LazyFrame:
-        """Lay the named steps out as one wide frame with the plan's unique names.
+    ) -> Layout:
+        """Lay the named steps out as a plan.
 
         Args:
             data: the data, with the dtypes of the schema that `bound` was made with.
@@ -285,46 +233,11 @@ class Graph:
         Raises:
             NotFittedError: a step among them has not learned yet.
         """
-        needed = {
-            name: f"{MARK}data{MARK}{name}"
-            for i in sorted(steps)
-            if self.steps[i].kind == "select"
-            for name in bound[i].outputs.names
-        }
-        selected = [pl.col(name).alias(unique) for name, unique in needed.items()]
-        frame = data.select(*carried, *selected)
-        live = [*carried, *needed.values()]
-        numbered = any(getattr(step.operator, "uses_row_index", False) for step in self.steps)
-        if numbered:
-            frame = frame.with_row_index(ROW_INDEX, offset=first_row)
-            live.append(ROW_INDEX)
+        layout = Layout(self.steps, bound, self._made)
+        layout.begin(data, steps, first_row=first_row, carried=carried)
         for number in sorted(steps):
-            operator = self.steps[number].operator
-            if operator is None:
-                continue
-            if isinstance(operator, StatOperator) and not operator.fitted:
-                raise NotFittedError(
-                    f"{self.steps[number].where} has not been fitted; call Workflow.fit first"
-                )
-            step = bound[number]
-            frame = operator.transform(self.inputs(frame, bound, number), step.inputs)
-            made = [pl.col(name).alias(unique) for name, unique in step.origin.items()]
-            if operator.makes_rows:
-                live = []  # what follows uses none of it: `bind` has seen to that
-            frame = frame.select([*live, *made])
-            if operator.makes_rows and numbered:
-                frame = frame.with_row_index(ROW_INDEX)
-                live.append(ROW_INDEX)
-            live += step.origin.values()
-        return frame
-
-    def inputs(self, frame: pl.LazyFrame, bound: Sequence[BoundStep], number: int) -> pl.LazyFrame:
-        """Give the wide frame with the inputs of one step under the user's names as well."""
-        # Reversed: where a name comes from two parents, the first one's is meant (see `_inputs`).
-        parents = reversed(self.steps[number].parents)
-        origin = {k: v for p in parents for k, v in bound[p].origin.items()}
-        names = bound[number].inputs.available.names
-        return frame.with_columns(pl.col(origin[name]).alias(name) for name in names)
+            layout.add(number)
+        return layout
 
     def output(
         self,
@@ -334,11 +247,10 @@ class Graph:
         *,
         first_row: int = 0,
     ) -> pl.LazyFrame:
-        """Give the plan of the output columns, and of those `carried` along (see `frame`)."""
+        """Give the plan of the output columns, and of those `carried` along (see `layout`)."""
         steps = range(len(self.steps))
-        frame = self.frame(data, bound, steps, first_row=first_row, carried=carried)
-        made = [pl.col(unique).alias(name) for name, unique in bound[-1].origin.items()]
-        return frame.select(*made, *carried)
+        layout = self.layout(data, bound, steps, first_row=first_row, carried=carried)
+        return layout.output(carried)
 
     def without(self, bound: Sequence[BoundStep], removed: Collection[str]) -> "Graph":
         """Give the graph with columns of the data taken away, and whatever needs them.

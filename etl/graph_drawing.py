@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from emberline.etl.drawing import Box, Drawing
-from emberline.etl.graph import BoundStep, Graph, Step
+from emberline.etl.graph import Graph
 from emberline.etl.stat_operator import StatOperator
+from emberline.etl.step import BoundStep, Step
 
 __all__ = ["draw"]
 

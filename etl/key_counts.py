@@ -14,24 +14,32 @@ from emberline.etl.vocabulary import key_columns
 __all__ = ["as_list", "count_keys", "sum_counts"]
 
 
-def count_keys(frame: pl.LazyFrame, encoding: Encoding, selection: Selection) -> pl.LazyFrame:
+def count_keys(
+    frame: pl.LazyFrame, encoding: Encoding, selection: Selection, count: pl.Expr
+) -> pl.LazyFrame:
     """Count the keys of one vocabulary.
+
+    Args:
+        frame: has the columns.
+        encoding: the vocabulary.
+        selection: the columns with their schema.
+        count: of a group of rows: their number, or the sum of `WEIGHT`.
 
     Returns:
         The keys (see `key_columns`) and `count`, int64; each key once, the null among them.
     """
     dtypes = encoding.key_dtypes(selection)
     if encoding.combo:
-        return _counted(frame, encoding.columns, dtypes)
+        return _counted(frame, encoding.columns, dtypes, count)
     counts = []
     for column in encoding.columns:
-        values = frame.select(column)
+        values = frame.select(column, *count.meta.root_names())
         if selection.schema[column].is_list:
             # An empty list has no value; without the filter it would count as a null.
             values = as_list(values, selection.schema[column])
             values = values.filter(pl.col(column).list.len() > 0)
             values = values.explode(column, empty_as_null=True, keep_nulls=True)
-        counts.append(_counted(values, [column], dtypes))
+        counts.append(_counted(values, [column], dtypes, count))
     return counts[0] if len(counts) == 1 else sum_counts(counts)
 
 
@@ -51,9 +59,10 @@ def as_list(frame: pl.LazyFrame, column: ColumnSchema) -> pl.LazyFrame:
 
 
 def _counted(
-    frame: pl.LazyFrame, columns: Sequence[str], dtypes: Sequence[pl.DataType]
+    frame: pl.LazyFrame, columns: Sequence[str], dtypes: Sequence[pl.DataType], count: pl.Expr
 ) -> pl.LazyFrame:
     names = key_columns(len(columns))
     parts = zip(columns, dtypes, names, strict=True)
-    keys = frame.select(canonical_key(pl.col(c), dtype).alias(name) for c, dtype, name in parts)
-    return keys.group_by(names).agg(pl.len().cast(pl.Int64).alias("count"))
+    keys = [canonical_key(pl.col(c), dtype).alias(name) for c, dtype, name in parts]
+    rows = frame.select(*keys, *count.meta.root_names())
+    return rows.group_by(names).agg(count.cast(pl.Int64).alias("count"))

@@ -12,6 +12,7 @@ from emberline.etl.schema import ColumnSchema, Schema
 from emberline.etl.selection import Selection
 
 if TYPE_CHECKING:
+    from emberline.etl.joined_table import JoinedTable
     from emberline.etl.node import Node
 
 __all__ = ["ROW_INDEX", "Operator"]
@@ -38,6 +39,11 @@ class Operator:
     #: True when `transform` and `partial` read `ROW_INDEX`, the position of a row in the data
     #: (uint32 from 0), which is then there whatever was filtered before.
     uses_row_index = False
+
+    #: True when an output is made of the inputs in its own row alone and no value is refused. What
+    #: such an operator makes of joined columns is made once for each row of the table, also for
+    #: rows that the data never meets.
+    elementwise = False
 
     @property
     def keeps_rows(self) -> bool:
@@ -81,6 +87,13 @@ class Operator:
             selection: the input columns with their schema.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define transform")
+
+    def joined_table(self, selection: Selection) -> "JoinedTable | None":
+        """Give the table whose columns are the outputs beside the inputs, if this is such a join.
+
+        It is then used instead of `transform`, and gives the same.
+        """
+        return None
 
     def reduced(self, selection: Selection, outputs: Sequence[str]) -> "Operator":
         """Give the operator that makes only the `outputs`, because other inputs are removed.

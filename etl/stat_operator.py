@@ -11,8 +11,10 @@ from emberline.errors import DataError
 from emberline.etl.operator import Operator
 from emberline.etl.selection import Selection
 
-__all__ = ["StatOperator"]
+__all__ = ["WEIGHT", "StatOperator"]
 
+#: The column of `weighted_partial`; a control character starts it, as no user column may.
+WEIGHT = "\x1fweight"
 #: Begins the artifacts that hold statistics.
 KEPT = "statistics."
 
@@ -56,6 +58,17 @@ class StatOperator(Operator):
             selection: the input columns with their schema.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define partial")
+
+    def weighted_partial(
+        self, frame: pl.LazyFrame, selection: Selection
+    ) -> dict[str, pl.LazyFrame] | None:
+        """Give `partial` of rows that stand for several equal ones, or None if it needs them all.
+
+        Args:
+            frame: as for `partial`, and `WEIGHT`: how many rows each stands for, int64.
+            selection: some of the input columns; groups are there whole or not at all.
+        """
+        return None
 
     def keys(self, name: str, selection: Selection) -> Sequence[str]:
         """Give the columns of the statistics `name` whose equal values a merge brings together.

@@ -15,12 +15,13 @@ from emberline.etl.errors import ColumnNotFoundError, ColumnTypeError, NotFitted
 from emberline.etl.execution import in_parts, reading
 from emberline.etl.fit import fit_graph
 from emberline.etl.frames import from_frame, to_frame
-from emberline.etl.graph import MARK, BoundStep, Graph
+from emberline.etl.graph import Graph
 from emberline.etl.graph_drawing import draw
 from emberline.etl.memory_size import parse_size, rows_within
 from emberline.etl.node import Node
 from emberline.etl.partitioned_plan import PART_ROWS
 from emberline.etl.schema import Schema
+from emberline.etl.step import MARK, BoundStep
 from emberline.etl.workflow_files import load_workflow, save_workflow
 from emberline.etl.writer import FILE_INDEX
 

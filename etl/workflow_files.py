@@ -19,12 +19,13 @@ from emberline.artifacts import open_directory, write_directory
 from emberline.errors import ArtifactCorruptError, ArtifactError
 from emberline.etl.dtypes import dtype_of
 from emberline.etl.errors import UnsupportedError
-from emberline.etl.graph import BoundStep, Graph, Step
+from emberline.etl.graph import Graph
 from emberline.etl.node import Kind
 from emberline.etl.operator import Operator
 from emberline.etl.registry import is_registered, operator_class
 from emberline.etl.schema import Schema
 from emberline.etl.selector import ColumnSelector
+from emberline.etl.step import BoundStep, Step
 
 __all__ = ["WORKFLOW_KIND", "WORKFLOW_VERSION", "load_workflow", "save_workflow"]
 

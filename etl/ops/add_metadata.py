@@ -25,6 +25,7 @@ __all__ = [
 class _Metadata(Operator):
     """Adds `added_tags` and `added_properties`; the data passes through."""
 
+    elementwise = True
     keeps_groups = True
 
     def __init__(self, tags: Iterable[str], properties: Mapping[str, Any]) -> None:

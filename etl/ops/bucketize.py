@@ -32,6 +32,8 @@ class Bucketize(Operator):
     [0, 1, 1, 2, 2]
     """
 
+    elementwise = True
+
     def __init__(
         self, boundaries: Boundaries | Mapping[str, Boundaries] | Callable[[str], Boundaries]
     ) -> None:

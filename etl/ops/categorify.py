@@ -17,7 +17,7 @@ from emberline.etl.key_counts import as_list, count_keys, sum_counts
 from emberline.etl.registry import register_operator
 from emberline.etl.schema import ColumnSchema
 from emberline.etl.selection import Selection
-from emberline.etl.stat_operator import StatOperator
+from emberline.etl.stat_operator import WEIGHT, StatOperator
 from emberline.etl.tags import Tags
 from emberline.etl.vocabulary import OOV, Vocabulary, key_columns
 from emberline.etl.vocabulary_files import (
@@ -53,6 +53,8 @@ class Categorify(StatOperator):
 
     Semantics of NVTabular 23.08; `docs/nvtabular.md` lists what differs and why.
     """
+
+    elementwise = True
 
     def __init__(
         self,
@@ -222,8 +224,19 @@ class Categorify(StatOperator):
 
     def partial(self, frame: pl.LazyFrame, selection: Selection) -> dict[str, pl.LazyFrame]:
         """Count the keys of every vocabulary: `value0`, ... and `count` (int64)."""
+        return self._counts(frame, selection, pl.len())
+
+    def weighted_partial(
+        self, frame: pl.LazyFrame, selection: Selection
+    ) -> dict[str, pl.LazyFrame]:
+        """Count the keys by the weights of the rows."""
+        return self._counts(frame, selection, pl.col(WEIGHT).sum())
+
+    def _counts(
+        self, frame: pl.LazyFrame, selection: Selection, count: pl.Expr
+    ) -> dict[str, pl.LazyFrame]:
         return {
-            encoding.name: count_keys(frame, encoding, selection)
+            encoding.name: count_keys(frame, encoding, selection, count)
             for encoding in self.encodings(selection)
             if self.grow or self._given(encoding) is None
         }

@@ -22,6 +22,8 @@ class Clip(Operator):
     [0, 3, None, 50]
     """
 
+    elementwise = True
+
     def __init__(self, min_value: float | None = None, max_value: float | None = None) -> None:
         """Remember the bounds.
 

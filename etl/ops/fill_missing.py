@@ -25,6 +25,8 @@ class FillMissing(Operator):
     [(1.0, False), (-1.0, True)]
     """
 
+    elementwise = True
+
     def __init__(self, fill_val: float | str | bool = 0, add_binary_cols: bool = False) -> None:
         """Remember the constant.
 

@@ -37,6 +37,8 @@ class HashBucket(Operator):
     [408, 900, 408, 0]
     """
 
+    elementwise = True
+
     def __init__(self, num_buckets: int | Mapping[str, int]) -> None:
         """Remember the number of buckets.
 

@@ -32,6 +32,8 @@ class HashedCross(Operator):
     {'city_X_hour': [92, 5, 29]}
     """
 
+    elementwise = True
+
     def __init__(self, num_buckets: int | Mapping[str | tuple[str, ...], int]) -> None:
         """Remember the number of buckets.
 

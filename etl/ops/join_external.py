@@ -6,15 +6,20 @@ from typing import Any, Literal, Self
 import polars as pl
 
 from emberline.errors import ArtifactCorruptError, DataError, nearest
+from emberline.etl import vocabulary
 from emberline.etl.dataset import Dataset
 from emberline.etl.dtypes import canonical, column_of, dtype_of
 from emberline.etl.errors import ColumnNotFoundError, ColumnTypeError
+from emberline.etl.joined_table import JoinedTable, with_null_row
 from emberline.etl.operator import Operator
 from emberline.etl.registry import register_operator
 from emberline.etl.schema import Schema
 from emberline.etl.selection import Selection
 
 __all__ = ["JoinExternal"]
+
+#: Begins the names of the table's keys in a plan; no user column starts like this.
+_KEY = "\x1fkey"
 
 
 @register_operator
@@ -91,7 +96,10 @@ class JoinExternal(Operator):
         table = table.cast({n: canonical(d) for n, d in table.collect_schema().items()})
         if self.drop_duplicates_ext:
             table = table.unique(keep="first", maintain_order=True)
-        self._table = Dataset._derived(table, data.schema.select(names), data.files).to_polars()
+        read = Dataset._derived(table, data.schema.select(names), data.files).to_polars()
+        self._with_null = with_null_row(read)
+        self._table = self._with_null.head(read.height)
+        self._joined: dict[tuple[pl.DataType, ...], JoinedTable] = {}
         self._ext_schema = data.schema.select(names)
         # A left join on distinct keys is the one join that leaves rows as they are.
         self._distinct = self._table.select(self.on_ext).is_duplicated().any() is False
@@ -137,17 +145,39 @@ class JoinExternal(Operator):
             )
         return Schema([*selection.schema, *added])
 
+    def _keys(self, dtypes: Sequence[pl.DataType]) -> list[pl.Expr]:
+        """Give the table's keys, called after `_KEY` and a number.
+
+        They are read in the data's dtypes; one that does not fit there matches no row anyway.
+        """
+        return [
+            pl.col(theirs).cast(dtype, strict=False).alias(f"{_KEY}{i}")
+            for i, (theirs, dtype) in enumerate(zip(self.on_ext, dtypes, strict=True))
+        ]
+
+    def joined_table(self, selection: Selection) -> JoinedTable | None:
+        """Give the table where keys are distinct, and of a kind that an index finds."""
+        dtypes = tuple(dtype_of(selection.schema[name]) for name in self.on)
+        # A join holds NaN equal to NaN, which no index does.
+        odd = any(dtype.is_float() or dtype.is_nested() for dtype in dtypes)
+        if not self.keeps_rows or odd or vocabulary.LOOKUP == "join":
+            return None
+        if dtypes not in self._joined:
+            keys = self._with_null.select(self._keys(dtypes))
+            columns = self._with_null.select(self.columns_ext)
+            self._joined[dtypes] = JoinedTable(self.on, keys, columns)
+        return self._joined[dtypes]
+
     def transform(self, frame: pl.LazyFrame, selection: Selection) -> pl.LazyFrame:
         """Join the table."""
-        keys = [f"\x1fkey{i}" for i in range(len(self.on))]
-        # Keys are read in the data's dtype; one that does not fit there matches no row anyway.
-        casts = [
-            pl.col(theirs).cast(dtype_of(selection.schema[ours]), strict=False).alias(key)
-            for ours, theirs, key in zip(self.on, self.on_ext, keys, strict=True)
-        ]
-        table = self._table.lazy().select(*casts, *self.columns_ext)
+        keys = self._keys([dtype_of(selection.schema[name]) for name in self.on])
+        table = self._table.lazy().select(*keys, *self.columns_ext)
         return frame.join(
-            table, left_on=self.on, right_on=keys, how=self.how, maintain_order="left"
+            table,
+            left_on=self.on,
+            right_on=[f"{_KEY}{i}" for i in range(len(keys))],
+            how=self.how,
+            maintain_order="left",
         )
 
     def arguments(self, selection: Selection) -> dict[str, Any]:

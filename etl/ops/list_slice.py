@@ -33,6 +33,8 @@ class ListSlice(Operator):
     [[1, 2], [4, 0], [0, 0]]
     """
 
+    elementwise = True
+
     def __init__(
         self, start: int, end: int | None = None, pad: bool = False, pad_value: float | str = 0.0
     ) -> None:

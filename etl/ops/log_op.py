@@ -24,6 +24,8 @@ class LogOp(Operator):
     [0.0, 0.6930000185966492, None]
     """
 
+    elementwise = True
+
     def check(self, selection: Selection) -> None:
         """Refuse columns that are no numbers."""
         require_numbers(selection.schema, where="LogOp")

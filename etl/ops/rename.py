@@ -24,6 +24,8 @@ class Rename(Operator):
     ['a_x', 'B']
     """
 
+    elementwise = True
+
     def __init__(
         self,
         f: Callable[[str], str] | None = None,

@@ -23,6 +23,8 @@ class SplitString(Operator):
     [['Comedy', 'Drama'], []]
     """
 
+    elementwise = True
+
     def __init__(self, delimiter: str = "|") -> None:
         """Remember the delimiter, a non-empty text taken literally.
 
