@@ -15,11 +15,13 @@ class JoinedTable:
 
     >>> rows = with_null_row(pl.DataFrame({"movie": [7, 9], "year": [1995, 2001]}))
     >>> table = JoinedTable(["movie"], rows.select("movie"), rows.select("year"))
-    >>> frame = pl.DataFrame({"movie": [9, 8, 7]}).with_columns(table.position().alias("row"))
+    >>> frame = pl.DataFrame({"movie": [9, 8, 7]})
+    >>> frame = frame.with_columns(table.position(["movie"]).alias("row"))
     >>> frame.select("row", year=gathered("row", table.columns["year"])).rows()
     [(1, 2001), (2, None), (0, 1995)]
 
     Attributes:
+        on: the columns of the rows that are looked up.
         columns: the values, and at the last position, that of rows without a match, null.
     """
 
@@ -27,7 +29,7 @@ class JoinedTable:
         """Build the index.
 
         Args:
-            on: the columns of the rows that are looked up; null matches nothing.
+            on: see the class; null matches nothing.
             keys: a column for each of them in its dtype, no float and no list. Rows with a null in
                 them match nothing; the others are distinct. The last one is null.
             columns: what is joined, as many rows.
@@ -38,19 +40,28 @@ class JoinedTable:
             known[-1] = True
             keys, columns = keys.filter(known), columns.filter(known)
         self.columns = columns.rechunk()  # a gather of lists from chunks would join them each time
-        self._on = [pl.col(name) for name in on]
+        self.on = list(on)
         distinct = keys.head(keys.height - 1)
-        if len(on) == 1:
-            index = KeyIndex(distinct.to_series())
-            self._found = index.position(self._on[0])
+        self._index: KeyIndex | CombinationIndex
+        if len(self.on) == 1:
+            self._index = KeyIndex(distinct.to_series())
         else:
-            self._found = CombinationIndex(distinct).position(self._on)
+            self._index = CombinationIndex(distinct)
 
-    def position(self) -> pl.Expr:
-        """Give the position of every row's keys, uint32."""
-        known = pl.all_horizontal(key.is_not_null() for key in self._on)
+    def position(self, columns: Sequence[str]) -> pl.Expr:
+        """Give the position of every row's keys, uint32.
+
+        Args:
+            columns: one for each of `on`: what it is called here.
+        """
+        keys = [pl.col(name) for name in columns]
+        known = pl.all_horizontal(key.is_not_null() for key in keys)
+        if isinstance(self._index, KeyIndex):
+            found = self._index.position(keys[0])
+        else:
+            found = self._index.position(keys)
         last = pl.lit(self.columns.height - 1)
-        return pl.when(known).then(self._found).fill_null(last).cast(pl.UInt32)
+        return pl.when(known).then(found).fill_null(last).cast(pl.UInt32)
 
 
 def with_null_row(table: pl.DataFrame) -> pl.DataFrame:

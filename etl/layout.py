@@ -1,6 +1,6 @@
 """Steps laid out as one lazy plan."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 import polars as pl
@@ -48,8 +48,12 @@ class Layout:
         """
         self._steps, self._bound, self._made = steps, bound, made
         self._live: list[str] = []
+        # Unique name -> the column that it is another name of.
+        self._same: dict[str, str] = {}
         # Unique name -> the column of positions, and the values at these.
         self._joined: dict[str, tuple[str, pl.Series]] = {}
+        # Column of positions -> the table, and the columns of its keys.
+        self._tables: dict[str, tuple[JoinedTable, list[str]]] = {}
         self._numbered = any(
             step.operator is not None and step.operator.uses_row_index for step in steps
         )
@@ -94,9 +98,9 @@ class Layout:
             self._join(number, table)
             return
         outputs, selection = list(step.origin), step.inputs
-        if operator.elementwise and not selection.extra:
+        if operator.elementwise:
             mapping = operator.column_mapping(selection)
-            for names in self._by_table(number):
+            for names in self._by_table(number).values():
                 alone = [out for out in outputs if mapping[out] and set(mapping[out]) <= set(names)]
                 if alone:
                     reduced = operator.reduced(selection, alone)
@@ -117,7 +121,7 @@ class Layout:
         frame = operator.transform(self._inputs(number, selection.available.names), selection)
         if operator.makes_rows:
             # What follows uses none of it: `Graph.bind` has seen to that.
-            self._live, self._joined = [], {}
+            self._live, self._same, self._joined, self._tables = [], {}, {}, {}
         self.frame = frame.select(*self._live, *(pl.col(n).alias(origin[n]) for n in outputs))
         if operator.makes_rows and self._numbered:
             self.frame = self.frame.with_row_index(ROW_INDEX)
@@ -126,28 +130,24 @@ class Layout:
 
     def _join(self, number: int, table: JoinedTable) -> None:
         """Add the positions in a table to the frame, and remember its columns."""
-        step, sources = self._bound[number], self._origin(number)
+        step, sources = self._bound[number], self._sources(number)
         position = f"{MARK}{number}{MARK}{MARK}position"
-        kept = {name: sources[name] for name in step.inputs.names}
-        frame = self._inputs(number, step.inputs.names)
-        self.frame = frame.select(
-            *self._live,
-            *(pl.col(old).alias(step.origin[n]) for n, old in kept.items() if old in self._live),
-            table.position().alias(position),
-        )
-        self._live += [step.origin[n] for n, old in kept.items() if old in self._live]
+        keys = [sources[name] for name in table.on]
+        frame = self.frame.with_columns(self._column(key).alias(key) for key in keys)
+        self.frame = frame.select(*self._live, table.position(keys).alias(position))
         self._live.append(position)
+        self._tables[position] = (table, keys)
         for name, unique in step.origin.items():
-            if name not in kept:
+            if name in sources:
+                self._same[unique] = sources[name]
+            else:
                 self._joined[unique] = (position, table.columns[name])
-            elif kept[name] in self._joined:
-                self._joined[unique] = self._joined[kept[name]]
 
     def _make(
         self, number: int, operator: Operator, selection: Selection, outputs: Sequence[str]
     ) -> None:
         """Add what an operator makes of columns of one table, as columns of that table."""
-        step, sources = self._bound[number], self._origin(number)
+        step, sources = self._bound[number], self._sources(number)
         columns = {name: self._joined[sources[name]] for name in selection.names}
         key = (number, tuple(columns))
         if key not in self._made:
@@ -159,47 +159,46 @@ class Layout:
         for name in outputs:
             self._joined[step.origin[name]] = (position, self._made[key][name])
 
-    def _by_table(self, number: int) -> list[list[str]]:
-        """Give the inputs of a step that come from joined tables, table by table.
+    def _by_table(self, number: int) -> dict[str, list[str]]:
+        """Give the inputs of a step that come from joined tables, by the table's positions.
 
         Columns of a group are together, or left out.
         """
-        selection, sources = self._bound[number].inputs, self._origin(number)
+        selection, sources = self._bound[number].inputs, self._sources(number)
+        if selection.extra:
+            return {}
         home = {
             n: self._joined[sources[n]][0] for n in selection.names if sources[n] in self._joined
         }
         for group in (*selection.groups, *selection.broken_groups):
             if len({home.get(name) for name in group}) > 1:
                 home = {name: position for name, position in home.items() if name not in group}
-        tables = dict.fromkeys(home.values())
-        return [[name for name in home if home[name] == table] for table in tables]
+        return {table: [n for n in home if home[n] == table] for table in home.values()}
 
-    def _origin(self, number: int) -> dict[str, str]:
+    def _sources(self, number: int) -> dict[str, str]:
         """Give the unique names of a step's inputs."""
         # Reversed: where a name comes from two parents, the first one's is meant (see `Graph`).
         parents = reversed(self._steps[number].parents)
-        return {k: v for p in parents for k, v in self._bound[p].origin.items()}
+        origin = {k: v for p in parents for k, v in self._bound[p].origin.items()}
+        return {name: self._same.get(unique, unique) for name, unique in origin.items()}
 
     def _column(self, unique: str) -> pl.Expr:
         return gathered(*self._joined[unique]) if unique in self._joined else pl.col(unique)
 
     def _inputs(self, number: int, names: Sequence[str]) -> pl.LazyFrame:
         """Give the wide frame with inputs of one step under the user's names as well."""
-        sources = self._origin(number)
+        sources = self._sources(number)
         return self.frame.with_columns(self._column(sources[name]).alias(name) for name in names)
 
     def partials(self, number: int) -> dict[str, pl.LazyFrame]:
         """Give the plans of the statistics of a step that learns; its parents have been added."""
-        operator, selection = self._steps[number].operator, self._bound[number].inputs
+        operator, left = self._steps[number].operator, self._bound[number].inputs
         assert isinstance(operator, StatOperator), "only operators that learn have statistics"
-        sources = self._origin(number)
         plans: dict[str, pl.LazyFrame] = {}
-        left = selection
-        for names in [] if selection.extra else self._by_table(number):
-            position = self._joined[sources[names[0]]][0]
-            counted = self.frame.group_by(position).agg(pl.len().cast(pl.Int64).alias(WEIGHT))
-            made = counted.select(WEIGHT, *(self._column(sources[n]).alias(n) for n in names))
-            found = operator.weighted_partial(made, selection.keep(names))
+        for position, names in self._by_table(number).items():
+            names = [*names, *self._keys_alone(number, position, left)]
+            frame = self._distinct(position, {n: self._sources(number)[n] for n in names})
+            found = operator.weighted_partial(frame, left.keep(names))
             if found is not None:
                 plans |= found
                 left = left.keep(name for name in left.names if name not in names)
@@ -207,7 +206,23 @@ class Layout:
             plans |= operator.partial(self._inputs(number, left.available.names), left)
         return plans
 
+    def _keys_alone(self, number: int, position: str, selection: Selection) -> list[str]:
+        """Give the inputs, in no group, that are the one key of a table."""
+        sources, (_, keys) = self._sources(number), self._tables[position]
+        grouped = {n for group in (*selection.groups, *selection.broken_groups) for n in group}
+        return [n for n in selection.names if [sources[n]] == keys and n not in grouped]
+
+    def _distinct(self, position: str, sources: Mapping[str, str]) -> pl.LazyFrame:
+        """Give columns of a table and its key once for each key in the data, with `WEIGHT`."""
+        table, keys = self._tables[position]
+        counted = self.frame.group_by(self._column(key).alias(key) for key in keys)
+        rows = counted.agg(pl.len().cast(pl.Int64).alias(WEIGHT))
+        rows = rows.with_columns(table.position(keys).alias(position)).cache()
+        made = {n: pl.col(u) if u in keys else self._column(u) for n, u in sources.items()}
+        return rows.select(WEIGHT, *(value.alias(name) for name, value in made.items()))
+
     def output(self, carried: Sequence[str] = ()) -> pl.LazyFrame:
         """Give the columns of the last step under the user's names, and those `carried`."""
-        made = [self._column(u).alias(name) for name, u in self._bound[-1].origin.items()]
+        origin = self._bound[-1].origin.items()
+        made = [self._column(self._same.get(u, u)).alias(name) for name, u in origin]
         return self.frame.select(*made, *carried)
