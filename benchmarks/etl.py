@@ -42,20 +42,20 @@ def main() -> None:
     print_header()
     try:
         if arguments.only in (None, "movielens"):
-            rows = 400_000 if quick else 25_000_000
+            rows = 250_000 if quick else 25_000_000
             measure_work(
                 contest, "movielens", inputs.movielens(rows), rows=rows,
                 ratio_target=50, memory_target=1.0, copy_target=None,
             )  # fmt: skip
         if arguments.only in (None, "criteo"):
-            rows = 100_000 if quick else 10_000_000
+            rows = 50_000 if quick else 10_000_000
             measure_work(
                 contest, "criteo", inputs.criteo(rows), rows=rows,
                 ratio_target=25, memory_target=2.5, copy_target=2.5,
             )  # fmt: skip
         if arguments.only in (None, "growth"):
             # The same users and movies at every size: what is learned does not grow, rows do.
-            sizes = (250_000, 500_000, 1_000_000) if quick else (1_000_000, 10_000_000, 100_000_000)
+            sizes = (500_000, 1_000_000) if quick else (1_000_000, 10_000_000, 100_000_000)
             users, movies = (1_000, 4_000) if quick else (6_000, 40_000)
             made = [(n, inputs.movielens(n, users=users, movies=movies)) for n in sizes]
             measure_growth(contest, made, limit="128MB" if quick else "512MB")
