@@ -70,7 +70,7 @@ $(VENV)/requirements.stamp: requirements/cpu.txt
 	@$(BIN)/python $(PIP) install -qq --require-hashes -r requirements/cpu.txt
 	@touch $@
 
-KERNEL_SOURCES := kernels/CMakeLists.txt $(wildcard kernels/cpu/* kernels/include/*)
+KERNEL_SOURCES := kernels/CMakeLists.txt $(wildcard kernels/cpu/* kernels/include/* etl/native/*)
 
 $(VENV)/emberline.stamp: $(VENV)/requirements.stamp pyproject.toml $(KERNEL_SOURCES)
 	@$(find_compiler)

@@ -1,21 +1,30 @@
-"""How often every key of a vocabulary occurs: the statistic of Categorify."""
+"""How often every key of a vocabulary occurs: the statistic of Categorify.
+
+Keys of one column are counted by native code, part by part: on 26 columns of hex strings it takes half
+the time of the engine's `group_by`. Combinations, and what `LOOKUP = "join"` is for, go by the engine.
+"""
 
 from collections.abc import Sequence
 
 import polars as pl
 
+from emberline.etl import _native, vocabulary
 from emberline.etl.dtypes import parse_dtype
 from emberline.etl.encoding import Encoding
+from emberline.etl.key_index import key_word
 from emberline.etl.keys import canonical_key
 from emberline.etl.schema import ColumnSchema
 from emberline.etl.selection import Selection
 from emberline.etl.vocabulary import key_columns
 
-__all__ = ["as_list", "count_keys", "sum_counts"]
+__all__ = ["as_list", "count_keys", "merge_counts"]
+
+#: Bytes of text that the engine keeps in the column itself; longer texts are elsewhere.
+_INLINE = 12
 
 
 def count_keys(
-    frame: pl.LazyFrame, encoding: Encoding, selection: Selection, count: pl.Expr
+    frame: pl.LazyFrame, encoding: Encoding, selection: Selection, number: pl.Expr
 ) -> pl.LazyFrame:
     """Count the keys of one vocabulary.
 
@@ -23,31 +32,37 @@ def count_keys(
         frame: has the columns.
         encoding: the vocabulary.
         selection: the columns with their schema.
-        count: of a group of rows: their number, or the sum of `WEIGHT`.
+        number: of a group of rows: how many they are, or the sum of `WEIGHT`.
 
     Returns:
         The keys (see `key_columns`) and `count`, int64; each key once, the null among them.
     """
     dtypes = encoding.key_dtypes(selection)
     if encoding.combo:
-        return _counted(frame, encoding.columns, dtypes, count)
+        return _grouped(_keys(frame, encoding.columns, dtypes, number), number)
     counts = []
     for column in encoding.columns:
-        values = frame.select(column, *count.meta.root_names())
-        if selection.schema[column].is_list:
+        values = frame.select(column, *number.meta.root_names())
+        in_lists = selection.schema[column].is_list
+        if in_lists:
             # An empty list has no value; without the filter it would count as a null.
             values = as_list(values, selection.schema[column])
             values = values.filter(pl.col(column).list.len() > 0)
             values = values.explode(column, empty_as_null=True, keep_nulls=True)
-        counts.append(_counted(values, [column], dtypes, count))
-    return counts[0] if len(counts) == 1 else sum_counts(counts)
+        keys = _keys(values, [column], dtypes, number)
+        weighted = bool(number.meta.root_names())
+        counts.append(
+            _grouped(keys, number) if weighted else _counted(keys, dtypes[0], by_batch=in_lists)
+        )
+    return counts[0] if len(counts) == 1 else _summed(counts)
 
 
-def sum_counts(counts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
-    """Add the counts of several parts or columns."""
-    # Relaxed: a column of nulls alone in the first parts has a dtype in later ones.
+def merge_counts(counts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Add the counts of several parts."""
     together = pl.concat(counts, how="vertical_relaxed")
-    return together.group_by(pl.exclude("count")).agg(pl.col("count").sum())
+    if together.width == 2 and _is_native(together.dtypes[0]):
+        return _count(together)
+    return _summed([together.lazy()]).collect()
 
 
 def as_list(frame: pl.LazyFrame, column: ColumnSchema) -> pl.LazyFrame:
@@ -58,11 +73,55 @@ def as_list(frame: pl.LazyFrame, column: ColumnSchema) -> pl.LazyFrame:
     return frame.with_columns(pl.col(column.name).cast(dtype))
 
 
-def _counted(
-    frame: pl.LazyFrame, columns: Sequence[str], dtypes: Sequence[pl.DataType], count: pl.Expr
+def _keys(
+    frame: pl.LazyFrame, columns: Sequence[str], dtypes: Sequence[pl.DataType], number: pl.Expr
 ) -> pl.LazyFrame:
-    names = key_columns(len(columns))
-    parts = zip(columns, dtypes, names, strict=True)
+    parts = zip(columns, dtypes, key_columns(len(columns)), strict=True)
     keys = [canonical_key(pl.col(c), dtype).alias(name) for c, dtype, name in parts]
-    rows = frame.select(*keys, *count.meta.root_names())
-    return rows.group_by(names).agg(count.cast(pl.Int64).alias("count"))
+    return frame.select(*keys, *number.meta.root_names())
+
+
+def _counted(keys: pl.LazyFrame, dtype: pl.DataType, *, by_batch: bool) -> pl.LazyFrame:
+    """Count the keys of one column.
+
+    Args:
+        keys: them alone.
+        dtype: theirs.
+        by_batch: count as they stream and add up, for leaves of lists: a part has any number of
+            them. Otherwise the column of a part is counted at once, which is faster where keys are
+            many.
+    """
+    if not _is_native(dtype):
+        return _grouped(keys, pl.len())
+    schema = dict.fromkeys(key_columns(1), dtype) | {"count": pl.Int64()}
+    counts = keys.map_batches(_count, schema=schema, streamable=by_batch)
+    return _summed([counts]) if by_batch else counts
+
+
+def _is_native(dtype: pl.DataType) -> bool:
+    other = isinstance(dtype, (pl.Null, pl.Binary)) or dtype.is_decimal()
+    return vocabulary.LOOKUP == "index" and not other
+
+
+def _count(keys: pl.DataFrame) -> pl.DataFrame:
+    """Count keys, or add up their `count` where they have one; in the order they come first."""
+    name, *weights = keys.columns
+    words = keys.select(key_word(pl.col(name), keys.dtypes[0])).to_series().rechunk()
+    weight = keys["count"].to_numpy() if weights else None
+    rows, counts = _native.count(words, weight)
+    distinct = keys[name].gather(pl.Series(rows))
+    if distinct.dtype == pl.String and (distinct.str.len_bytes() > _INLINE).any():
+        # Made anew: the distinct texts would keep those of all rows in memory.
+        distinct = distinct + ""
+    return pl.DataFrame([distinct, pl.Series("count", counts)])
+
+
+def _grouped(keys: pl.LazyFrame, number: pl.Expr) -> pl.LazyFrame:
+    names = pl.exclude(number.meta.root_names())
+    return keys.group_by(names).agg(number.cast(pl.Int64).alias("count"))
+
+
+def _summed(counts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    # Relaxed: a column of nulls alone in the first parts has a dtype in later ones.
+    together = pl.concat(counts, how="vertical_relaxed")
+    return together.group_by(pl.exclude("count")).agg(pl.col("count").sum())

@@ -1,146 +1,98 @@
 """Finding values among many known ones, row by row and without a plan of its own.
 
 `replace_strict` builds its hash table again in every call and, in Polars 2.1's streaming engine, reads
-the whole column into memory first; a join builds it in every plan. An index is built once, and its
-look-up is elementwise: rows stream, keep their order, and a plan over one row costs no table.
+the whole column into memory first; a join and a cast to an Enum build it in every plan. An index is
+built once, and its look-up is elementwise: rows stream, keep their order, and a plan over one row costs
+no table.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-__all__ = ["KeyIndex"]
+from emberline.etl import _native
 
-Words: TypeAlias = npt.NDArray[np.int64]
-Positions: TypeAlias = npt.NDArray[np.int32]
-
-#: Positions by value minus the smallest, where that takes at most this many entries a value.
-DENSE = 8
-#: Of Fibonacci hashing: 2**64 divided by the golden ratio, odd.
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+__all__ = ["KeyIndex", "key_word"]
 
 
 class KeyIndex:
-    """The positions of distinct values in a Series.
-
-    Text (and what is looked up as text) goes through a Polars Enum, whose categories are a hash
-    table; everything else is a 64-bit word, found in a table of positions or a hash table of NumPy
-    arrays.
+    """The positions of distinct values in a Series: a hash table that reads the engine's columns.
 
     >>> index = KeyIndex(pl.Series([30, 10, 10**12]))
     >>> frame = pl.DataFrame({"x": [10, 7, 10**12, 30]})
     >>> frame.select(index.position(pl.col("x"))).to_series().to_list()
     [1, None, 2, 0]
+    >>> frame.select(index.numbers(pl.col("x"), first=5, unknown=0, null=1)).to_series().to_list()
+    [6, 0, 7, 5]
     """
 
     def __init__(self, values: pl.Series) -> None:
-        """Build the tables.
+        """Build the table.
 
         Args:
-            values: distinct, without nulls, fewer than 2**31.
+            values: distinct, without nulls, fewer than 2**32.
         """
         self.dtype = values.dtype
-        if self._is_text:
-            enum = pl.Enum(_only(pl.lit(values), self._text))
-            self._enum = enum
-            self._codes: dict[bytes, pl.Expr] = {}
-        elif self.dtype != pl.Null:
-            self._fill(_only(pl.lit(values), self._word).to_numpy())
-
-    @property
-    def _is_text(self) -> bool:
-        return self.dtype in (pl.String, pl.Binary) or self.dtype.is_decimal()
-
-    def _text(self, key: pl.Expr) -> pl.Expr:
-        if self.dtype == pl.Binary:
-            return key.bin.encode("hex")
-        return key.cast(pl.String)
-
-    def _word(self, key: pl.Expr) -> pl.Expr:
-        """Give keys as Int64, distinct ones distinct; 0 for null."""
-        if self.dtype.is_float():
-            wide = key.cast(pl.Float64).fill_null(0.0)
-            return wide.map_batches(
-                lambda s: pl.Series(s.name, s.to_numpy().view(np.int64)),
-                return_dtype=pl.Int64,
-                is_elementwise=True,
-            )
-        if self.dtype == pl.UInt64:
-            return key.fill_null(0).reinterpret(signed=True)
-        return key.to_physical().cast(pl.Int64).fill_null(0)
+        if self.dtype != pl.Null:
+            words = pl.select(key_word(pl.lit(values), self.dtype)).to_series()
+            self._index = _native.Index(words.rechunk())
 
     def position(self, key: pl.Expr) -> pl.Expr:
-        """Give the position of every key as Int64, null where it has none; of null, anything.
+        """Give the position of every key as Int64, null where it has none, and of null.
 
         Args:
             key: as `canonical_key` gives it, with the dtype of the values.
         """
         if self.dtype == pl.Null:
             return pl.when(key.is_null()).then(pl.lit(None, dtype=pl.Int64))
-        if self._is_text:
-            # Expressions are kept: a cast that is written anew hands all categories to the engine
-            # and hashes them again, 0.3 s for 300 k.
-            known = key.meta.serialize()
-            if known not in self._codes:
-                codes = self._text(key).cast(self._enum, strict=False).to_physical()
-                self._codes[known] = codes.cast(pl.Int64)
-            return self._codes[known]
-        return self._word(key).map_batches(
-            self._find_words, return_dtype=pl.Int64, is_elementwise=True
+        return self._looked_up(
+            key, lambda words: _with_nulls(self._find(words, first=0, unknown=-1, null=-1))
         )
 
-    def _find_words(self, words: pl.Series) -> pl.Series:
-        found = self._find(words.to_numpy())
-        positions = pl.Series(words.name, found.astype(np.int64))
-        if not len(found) or found.min() >= 0:
-            return positions
-        return pl.select(pl.when(positions >= 0).then(positions).alias(words.name)).to_series()
+    def numbers(self, key: pl.Expr, *, first: int, unknown: int, null: int) -> pl.Expr:
+        """Give the position of every key plus `first`, Int64.
 
-    def _fill(self, words: Words) -> None:
-        n = len(words)
-        self._lowest = int(words.min()) if n else 0
-        span = int(words.max()) - self._lowest + 1 if n else 0
-        self._dense = span <= DENSE * n + 1024
-        order = np.arange(n, dtype=np.int32)
-        if self._dense:
-            # One more entry, for everything outside.
-            self._positions: Positions = np.full(span + 1, -1, dtype=np.int32)
-            self._positions[words - self._lowest] = order
-            return
-        bits = max(int(2 * n - 1).bit_length(), 4)
-        self._shift, self._mask = np.uint64(64 - bits), (1 << bits) - 1
-        self._positions = np.full(1 << bits, -1, dtype=np.int32)
-        self._words: Words = np.zeros(1 << bits, dtype=np.int64)
-        slot = self._slot(words)
-        while len(order):
-            free = self._positions[slot] < 0
-            self._positions[slot[free]] = order[free]  # of several for one slot, one stays
-            placed = self._positions[slot] == order
-            self._words[slot[placed]] = words[order[placed]]
-            order, slot = order[~placed], slot[~placed] + 1 & self._mask
+        Args:
+            key: as `canonical_key` gives it, with the dtype of the values.
+            first: the number of the first value.
+            unknown: the number of keys that are not among the values.
+            null: the number of null.
+        """
+        if self.dtype == pl.Null:
+            return pl.when(key.is_null()).then(pl.lit(null, pl.Int64)).otherwise(unknown)
 
-    def _slot(self, words: Words) -> npt.NDArray[np.int64]:
-        return (words.view(np.uint64) * _FACTOR >> self._shift).view(np.int64)
+        return self._looked_up(
+            key, lambda words: self._find(words, first=first, unknown=unknown, null=null)
+        )
 
-    def _find(self, words: Words) -> Positions:
-        if self._dense:
-            offset = words.view(np.uint64) - np.uint64(self._lowest % (1 << 64))
-            outside = np.uint64(len(self._positions) - 1)
-            found: Positions = self._positions[np.minimum(offset, outside).view(np.int64)]
-            return found
-        slot = self._slot(words)
-        found = self._positions[slot]
-        # Linear probing, for the rows whose slot holds another word; half of the slots are free.
-        rows = np.flatnonzero((found >= 0) & (self._words[slot] != words))
-        while len(rows):
-            slot_of = slot[rows] = slot[rows] + 1 & self._mask
-            found[rows] = self._positions[slot_of]
-            rows = rows[(found[rows] >= 0) & (self._words[slot_of] != words[rows])]
-        return found
+    def _looked_up(self, key: pl.Expr, find: Callable[[pl.Series], pl.Series]) -> pl.Expr:
+        words = key_word(key, self.dtype)
+        return words.map_batches(find, return_dtype=pl.Int64, is_elementwise=True)
+
+    def _find(self, words: pl.Series, *, first: int, unknown: int, null: int) -> pl.Series:
+        found = self._index.find(words.rechunk(), first=first, unknown=unknown, null=null)
+        return pl.Series(words.name, found)
 
 
-def _only(values: pl.Expr, made: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
-    return pl.select(made(values).alias("key")).to_series()
+def _with_nulls(positions: pl.Series) -> pl.Series:
+    """Give positions with null for -1."""
+    # Mostly there is none, and then the column needs no second pass.
+    if not len(positions) or positions.min() >= 0:  # type: ignore[operator]
+        return positions
+    return pl.select(pl.when(positions >= 0).then(positions).alias(positions.name)).to_series()
+
+
+def key_word(key: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Give keys as text or numbers of 64 bits, distinct ones distinct: what the native code takes.
+
+    Args:
+        key: as `canonical_key` gives it.
+        dtype: of the keys; not Null.
+    """
+    if dtype == pl.Binary:
+        return key.bin.encode("hex")
+    if dtype == pl.String or dtype.is_decimal():
+        return key.cast(pl.String)
+    if dtype.is_float():
+        return key.cast(pl.Float64)
+    return key if dtype == pl.UInt64 else key.to_physical().cast(pl.Int64)

@@ -168,10 +168,12 @@ class Vocabulary:
             frame = with_combined_hash(frame, _HASH, hashes)
         if LOOKUP == "join":
             frame = self._joined(frame, keys)
-            position = pl.col(_POSITION)
+            ids = self._ids(keys, pl.col(_POSITION), pl.col(_HASH))
+        elif len(keys) == 1:
+            ids = self._found(keys[0], pl.col(_HASH))
         else:
-            position = self._position(keys)
-        ids = self._ids(keys, position, pl.col(_HASH)).cast(dtype)
+            ids = self._ids(keys, self._index.position(keys), pl.col(_HASH))
+        ids = ids.cast(dtype)
         return frame.with_columns(ids.alias(out)).drop(
             *([_HASH, *hashes] if self.buckets > 1 else []),
             *([_POSITION] if LOOKUP == "join" else []),
@@ -188,7 +190,7 @@ class Vocabulary:
         """
         key = self._key(pl.element(), 0)
         hashed = stable_hash(pl.element(), self.keys.dtypes[0])
-        ids = self._ids([key], self._leaves.position(key), hashed).cast(dtype)
+        ids = self._found(key, hashed).cast(dtype)
         rows = pl.col(column).list.eval(ids).cast(pl.List(dtype))
         return frame.with_columns(rows.fill_null(pl.lit([], dtype=pl.List(dtype))).alias(column))
 
@@ -197,8 +199,11 @@ class Vocabulary:
         # Learned from nulls alone: the keys have no dtype, and anything else is unknown.
         return column if dtype == pl.Null else canonical_key(column, dtype)
 
-    def _position(self, keys: list[pl.Expr]) -> pl.Expr:
-        return self._leaves.position(keys[0]) if len(keys) == 1 else self._index.position(keys)
+    def _found(self, key: pl.Expr, hashed: pl.Expr) -> pl.Expr:
+        """Give the ids of single keys by the index."""
+        if self.buckets > 1:
+            return self._ids([key], self._leaves.position(key), hashed)
+        return self._leaves.numbers(key, first=self.first, unknown=OOV, null=NULL)
 
     def _ids(self, keys: list[pl.Expr], position: pl.Expr, hashed: pl.Expr) -> pl.Expr:
         unknown = OOV + bucket_of(hashed, self.buckets) if self.buckets > 1 else pl.lit(OOV)

@@ -23,7 +23,7 @@ HEAVY = (
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(emberline.__path__, "emberline.")
-    if not module.name.startswith(HEAVY) and not module.name.endswith("._cpu")
+    if not module.name.startswith(HEAVY) and not module.name.endswith(("._cpu", "._native"))
 ]
 
 

@@ -98,7 +98,8 @@ def test_wheel_holds_the_package_alone(wheel: Path) -> None:
     assert headers
     assert headers <= set(names)
     assert any(re.match(r"emberline/kernels/_cpu\..*\.so$", name) for name in names)
-    assert [name for name in names if re.search(r"\.(cpp|cc|o)$|CMakeLists", name)] == []
+    assert any(re.match(r"emberline/etl/_native\..*\.so$", name) for name in names)
+    assert [name for name in names if re.search(r"\.(cpp|cc|hpp|o)$|CMakeLists", name)] == []
     assert message["Version"] == emberline.__version__
     assert message["License-Expression"] == "Apache-2.0"
     assert set(message["Requires-Python"].split(",")) == {">=3.11", "<3.14"}

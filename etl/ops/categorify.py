@@ -13,7 +13,7 @@ from emberline.etl.embedding_sizes import embedding_dimension
 from emberline.etl.encoding import EncodeType, Encoding, encodings_of
 from emberline.etl.errors import ColumnNotFoundError, NotFittedError, UnsupportedError
 from emberline.etl.given_categories import given_by_name, given_keys
-from emberline.etl.key_counts import as_list, count_keys, sum_counts
+from emberline.etl.key_counts import as_list, count_keys, merge_counts
 from emberline.etl.registry import register_operator
 from emberline.etl.schema import ColumnSchema
 from emberline.etl.selection import Selection
@@ -250,7 +250,7 @@ class Categorify(StatOperator):
         """Add the counts of several parts."""
         if len(frames) == 1:  # each key is there once already
             return frames[0]
-        return sum_counts([frame.lazy() for frame in frames]).collect()
+        return merge_counts(frames)
 
     def finalize(self, statistics: Mapping[str, pl.DataFrame], selection: Selection) -> None:
         """Choose and order the categories of every vocabulary.

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emberline.etl import _native
 from emberline.etl.combination_index import CombinationIndex
 from emberline.etl.key_index import KeyIndex
 
@@ -19,6 +20,7 @@ VALUES: list[tuple[pl.DataType, st.SearchStrategy[Any]]] = [
     (pl.Int8(), st.integers(-128, 127)),
     (pl.Float64(), st.floats(allow_nan=False).filter(lambda v: str(v) != "-0.0")),
     (pl.String(), st.text(max_size=3)),
+    (pl.String(), st.text("ab\0é", min_size=5, max_size=14)),
     (pl.Binary(), st.binary(max_size=3)),
     (pl.Boolean(), st.booleans()),
 ]
@@ -46,19 +48,97 @@ def test_values(case: tuple[pl.DataType, st.SearchStrategy[Any]], data: st.DataO
 def test_dense_and_scattered_values(n: int) -> None:
     """Both tables, up to values outside of every known one."""
     dense = [3 * i - n for i in range(n)]
-    assert check(dense, [*dense, *range(-2 * n - 3, 2 * n + 3), *EDGE], pl.Int64())._dense
+    index = check(dense, [*dense, *range(-2 * n - 3, 2 * n + 3), *EDGE], pl.Int64())
+    assert index._index.dense == (n > 0)
     scattered = np.random.default_rng(n).integers(-(2**63), 2**63 - 1, n).tolist()
     index = check(scattered, [*scattered, *(v ^ 1 for v in scattered), *EDGE], pl.Int64())
-    assert index._dense == (n < 2)
+    assert index._index.dense == (n == 1)
 
 
 def test_many_values_in_one_slot() -> None:
-    """Multiples of the inverse of the hash's factor, times a small number, share their slots."""
-    inverse = pow(0x9E3779B97F4A7C15, -1, 2**64)
-    known = [int(np.uint64(inverse * i % 2**64).astype(np.int64)) for i in range(1, 2001)]
-    index = check(known, [*known, *(v + 1 for v in known)], pl.Int64())
-    assert not index._dense
-    assert len({int(s) for s in index._slot(np.array(known))}) == 1
+    """Their hashes are small numbers: the slot is the first bits of the hash."""
+    known = [word_of(hashed) for hashed in range(1, 2001)]
+    signed = np.array(known, dtype=np.uint64).view(np.int64).tolist()
+    index = check(signed, [*signed, *(v ^ 1 for v in signed)], pl.Int64())
+    assert not index._index.dense
+
+
+def test_texts_with_one_hash() -> None:
+    """Longer than 8 bytes, a text is found by 56 bits of its hash, and then compared."""
+    texts = texts_of_one_hash(20)
+    assert len(set(texts)) == 20
+    check(texts[:10], texts, pl.String())
+    counted = _native.count(pl.Series(texts * 3))
+    assert counted[0].tolist() == list(range(20))
+    assert counted[1].tolist() == [3] * 20
+
+
+@given(st.data())
+def test_counting(data: st.DataObject) -> None:
+    """Of any slice, with nulls and weights, in the order in which keys come first."""
+    dtype, values = data.draw(
+        st.sampled_from([case for case in VALUES if case[0] in (pl.Int64(), pl.String())])
+    )
+    keys = data.draw(st.lists(st.none() | values, max_size=40))
+    keys += data.draw(st.lists(st.sampled_from(keys), max_size=40)) if keys else []
+    start = data.draw(st.integers(0, len(keys)))
+    weights = [i * i + 1 for i in range(len(keys))]
+    column = pl.Series(keys, dtype=dtype).slice(start)
+    expected: dict[Any, int] = {}
+    for key, weight in zip(keys[start:], weights[start:], strict=True):
+        expected[key] = expected.get(key, 0) + weight
+    rows, counts = _native.count(column, np.array(weights[start:], dtype=np.int64))
+    found = dict(zip(column.gather(pl.Series(rows)).to_list(), counts.tolist(), strict=True))
+    assert found == expected
+    assert sorted(rows.tolist()) == sorted(keys[start:].index(key) for key in expected)
+    assert _native.count(column)[1].sum() == len(column)
+
+
+def test_the_native_code_checks_what_memory_safety_needs() -> None:
+    two = pl.concat([pl.Series(["a"]), pl.Series(["b"])], rechunk=False)
+    with pytest.raises(ValueError, match="one chunk"):
+        _native.count(two)
+    with pytest.raises(ValueError, match="not i"):
+        _native.count(pl.Series([1], dtype=pl.Int32))
+    with pytest.raises(ValueError, match="as many weights"):
+        _native.count(pl.Series([1]), np.array([1, 2]))
+    for twice in ([1, 1], [1, 2**60, 1], ["a", "a"]):
+        with pytest.raises(ValueError, match="distinct"):
+            _native.Index(pl.Series(twice))
+    with pytest.raises(ValueError, match="another type"):
+        _native.Index(pl.Series([1])).find(pl.Series(["a"]), first=0, unknown=0, null=0)
+
+
+def texts_of_one_hash(count: int) -> list[str]:
+    """Give texts of two words each: the second is chosen so that the hash comes out as wanted."""
+    rng = np.random.default_rng(3)
+    out: list[str] = []
+    while len(out) < count:
+        start = bytes(rng.integers(97, 123, 8).tolist())
+        before = mixed(16 ^ int.from_bytes(start, "little"))
+        before ^= before >> 32
+        for low in range(256):  # the lowest byte of the hash is not kept
+            hashed = 0x1234_5678_9ABC_DE00 + low
+            end = (word_of(hashed ^ hashed >> 32) ^ before).to_bytes(8, "little")
+            if all(32 <= byte < 127 for byte in end):
+                out.append((start + end).decode())
+                break
+    return out
+
+
+FACTORS = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
+
+
+def mixed(word: int) -> int:
+    word = word * FACTORS[0] % 2**64
+    return (word ^ word >> 32) * FACTORS[1] % 2**64
+
+
+def word_of(hashed: int) -> int:
+    """Give the word whose hash this is."""
+    inverses = [pow(factor, -1, 2**64) for factor in FACTORS]
+    hashed = hashed * inverses[1] % 2**64
+    return (hashed ^ hashed >> 32) * inverses[0] % 2**64
 
 
 ROWS = st.tuples(
