@@ -1,4 +1,4 @@
-"""Finding and counting keys; use emberline.etl.key_index and emberline.etl.key_counts."""
+"""Finding, counting and ordering keys; use emberline.etl.key_index and emberline.etl.key_counts."""
 
 import numpy
 import polars
@@ -15,3 +15,4 @@ class Index:
 def count(
     keys: polars.Series, weights: NDArray[numpy.int64] | None = None
 ) -> tuple[NDArray[numpy.uint32], NDArray[numpy.int64]]: ...
+def order(keys: polars.Series, counts: NDArray[numpy.int64]) -> NDArray[numpy.uint32]: ...

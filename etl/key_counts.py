@@ -8,19 +8,16 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from emberline.etl import _native, vocabulary
+from emberline.etl import vocabulary
 from emberline.etl.dtypes import parse_dtype
 from emberline.etl.encoding import Encoding
-from emberline.etl.key_index import key_word
 from emberline.etl.keys import canonical_key
+from emberline.etl.native_keys import count, is_native
 from emberline.etl.schema import ColumnSchema
 from emberline.etl.selection import Selection
 from emberline.etl.vocabulary import key_columns
 
 __all__ = ["as_list", "count_keys", "merge_counts"]
-
-#: Bytes of text that the engine keeps in the column itself; longer texts are elsewhere.
-_INLINE = 12
 
 
 def count_keys(
@@ -60,8 +57,8 @@ def count_keys(
 def merge_counts(counts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Add the counts of several parts."""
     together = pl.concat(counts, how="vertical_relaxed")
-    if together.width == 2 and _is_native(together.dtypes[0]):
-        return _count(together)
+    if together.width == 2 and is_native(together.dtypes[0]):
+        return count(together)
     return _summed([together.lazy()]).collect()
 
 
@@ -91,29 +88,11 @@ def _counted(keys: pl.LazyFrame, dtype: pl.DataType, *, by_batch: bool) -> pl.La
             them. Otherwise the column of a part is counted at once, which is faster where keys are
             many.
     """
-    if not _is_native(dtype):
+    if vocabulary.LOOKUP != "index" or not is_native(dtype):
         return _grouped(keys, pl.len())
     schema = dict.fromkeys(key_columns(1), dtype) | {"count": pl.Int64()}
-    counts = keys.map_batches(_count, schema=schema, streamable=by_batch)
+    counts = keys.map_batches(count, schema=schema, streamable=by_batch)
     return _summed([counts]) if by_batch else counts
-
-
-def _is_native(dtype: pl.DataType) -> bool:
-    other = isinstance(dtype, (pl.Null, pl.Binary)) or dtype.is_decimal()
-    return vocabulary.LOOKUP == "index" and not other
-
-
-def _count(keys: pl.DataFrame) -> pl.DataFrame:
-    """Count keys, or add up their `count` where they have one; in the order they come first."""
-    name, *weights = keys.columns
-    words = keys.select(key_word(pl.col(name), keys.dtypes[0])).to_series().rechunk()
-    weight = keys["count"].to_numpy() if weights else None
-    rows, counts = _native.count(words, weight)
-    distinct = keys[name].gather(pl.Series(rows))
-    if distinct.dtype == pl.String and (distinct.str.len_bytes() > _INLINE).any():
-        # Made anew: the distinct texts would keep those of all rows in memory.
-        distinct = distinct + ""
-    return pl.DataFrame([distinct, pl.Series("count", counts)])
 
 
 def _grouped(keys: pl.LazyFrame, number: pl.Expr) -> pl.LazyFrame:

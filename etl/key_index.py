@@ -11,8 +11,9 @@ from collections.abc import Callable
 import polars as pl
 
 from emberline.etl import _native
+from emberline.etl.native_keys import key_word
 
-__all__ = ["KeyIndex", "key_word"]
+__all__ = ["KeyIndex"]
 
 
 class KeyIndex:
@@ -80,19 +81,3 @@ def _with_nulls(positions: pl.Series) -> pl.Series:
     if not len(positions) or positions.min() >= 0:  # type: ignore[operator]
         return positions
     return pl.select(pl.when(positions >= 0).then(positions).alias(positions.name)).to_series()
-
-
-def key_word(key: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """Give keys as text or numbers of 64 bits, distinct ones distinct: what the native code takes.
-
-    Args:
-        key: as `canonical_key` gives it.
-        dtype: of the keys; not Null.
-    """
-    if dtype == pl.Binary:
-        return key.bin.encode("hex")
-    if dtype == pl.String or dtype.is_decimal():
-        return key.cast(pl.String)
-    if dtype.is_float():
-        return key.cast(pl.Float64)
-    return key if dtype == pl.UInt64 else key.to_physical().cast(pl.Int64)

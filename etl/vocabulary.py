@@ -11,6 +11,7 @@ from emberline.etl.combination_index import CombinationIndex
 from emberline.etl.hashing import bucket_of, stable_hash, with_combined_hash, with_hashes
 from emberline.etl.key_index import KeyIndex
 from emberline.etl.keys import canonical_key, shared_key_dtype
+from emberline.etl.native_keys import by_count
 
 __all__ = ["NULL", "OOV", "Vocabulary", "key_columns"]
 
@@ -106,14 +107,13 @@ class Vocabulary:
         shared = {k: shared_key_dtype(known.schema[k], rows.schema[k]) for k in keys}
         casts = [pl.col(k).cast(dtype) for k, dtype in shared.items() if dtype is not None]
         known, rows = known.with_columns(casts), rows.with_columns(casts)
-        seen = known.join(rows, on=keys, how="left", nulls_equal=True, maintain_order="left")
-        seen = seen.with_columns(pl.col("count").fill_null(0))
+        seen = rows.clear()
         if known.height:
+            seen = known.join(rows, on=keys, how="left", nulls_equal=True, maintain_order="left")
+            seen = seen.with_columns(pl.col("count").fill_null(0))
             rows = rows.join(known, on=keys, how="anti", nulls_equal=True)
         cut = rows.filter(pl.col("count") < threshold)
-        # A total order: the result does not depend on the order in which groups arrive.
-        down = [True, *[False] * len(keys)]
-        kept = rows.filter(pl.col("count") >= threshold).sort("count", *keys, descending=down)
+        kept = by_count(rows.filter(pl.col("count") >= threshold))
         if limit:
             room = max(limit - first - known.height, 0)
             kept, cut = kept.head(room), pl.concat([cut, kept.slice(room)])

@@ -64,8 +64,15 @@ class Column {
     if (stream->get_schema(stream, &schema) != 0) throw std::runtime_error("no Arrow schema");
     const std::string format = schema.format;
     schema.release(&schema);
-    text_ = format == "vu";
-    if (!text_ && format != "l" && format != "L" && format != "g")
+    if (format == "vu")
+      kind_ = Kind::text;
+    else if (format == "l")
+      kind_ = Kind::integer;
+    else if (format == "L")
+      kind_ = Kind::natural;
+    else if (format == "g")
+      kind_ = Kind::real;
+    else
       throw std::invalid_argument("keys must be text or numbers of 64 bits, not " + format);
     ArrowArray next{};
     while (stream->get_next(stream, &next) == 0 && next.release != nullptr) {
@@ -79,14 +86,14 @@ class Column {
     }
     if (array_.length == 0) return;
     validity_ = static_cast<const std::uint8_t*>(array_.buffers[0]);
-    words_ = static_cast<const u64*>(array_.buffers[1]) + array_.offset * (text_ ? 2 : 1);
+    words_ = static_cast<const u64*>(array_.buffers[1]) + array_.offset * (text() ? 2 : 1);
   }
   ~Column() { release(); }
   Column(const Column&) = delete;
   Column& operator=(const Column&) = delete;
 
   i64 size() const { return array_.length; }
-  bool text() const { return text_; }
+  bool text() const { return kind_ == Kind::text; }
 
   bool valid(i64 row) const {
     const i64 bit = row + array_.offset;
@@ -97,19 +104,24 @@ class Column {
   const u64* words() const { return words_; }
 
   // Of a null: anything.
-  u64 word(i64 row) const { return text_ ? text_word(row) : words_[row]; }
+  u64 word(i64 row) const { return text() ? text_word(row) : words_[row]; }
 
   // Whether two keys of this word are equal.
   bool same(u64 word, i64 row, const Column& other, i64 other_row) const {
-    return word >> 56 != LONG || !text_ || bytes(row) == other.bytes(other_row);
+    return word >> 56 != LONG || !text() || bytes(row) == other.bytes(other_row);
   }
 
- private:
-  u64 text_word(i64 row) const {
-    const u64* view = words_ + 2 * row;
-    const u32 length = static_cast<u32>(view[0]);
-    if (length > 8) return valid(row) ? LONG << 56 | hashed(bytes(row)) >> 8 : 0;
-    return view[0] >> 32 | view[1] << 32 | PADDING[length];
+  // A number that ascends with the keys; of texts with the same first 8 bytes it is the same.
+  u64 rank(i64 row) const {
+    if (text()) {
+      u64 first = 0;
+      const std::string_view text = bytes(row);
+      std::memcpy(&first, text.data(), std::min<std::size_t>(8, text.size()));
+      return __builtin_bswap64(first);
+    }
+    const u64 sign = u64{1} << 63, word = words_[row];
+    if (kind_ == Kind::natural) return word;
+    return kind_ == Kind::real && word & sign ? ~word : word ^ sign;
   }
 
   // A view: the length, then up to 12 bytes themselves, or 4 of them, the number of a buffer and
@@ -121,6 +133,16 @@ class Column {
     const bool inside = parts[0] <= 12;
     return {inside ? view + 4 : static_cast<const char*>(array_.buffers[2 + parts[2]]) + parts[3],
             parts[0]};
+  }
+
+ private:
+  enum class Kind { text, integer, natural, real };
+
+  u64 text_word(i64 row) const {
+    const u64* view = words_ + 2 * row;
+    const u32 length = static_cast<u32>(view[0]);
+    if (length > 8) return valid(row) ? LONG << 56 | hashed(bytes(row)) >> 8 : 0;
+    return view[0] >> 32 | view[1] << 32 | PADDING[length];
   }
 
   static u64 hashed(std::string_view text) {
@@ -144,7 +166,7 @@ class Column {
       ~0ull << 40, ~0ull << 48, ~0ull << 56, 0};
 
   ArrowArray array_{};
-  bool text_ = false;
+  Kind kind_ = Kind::text;
   const std::uint8_t* validity_ = nullptr;
   const u64* words_ = nullptr;
 };

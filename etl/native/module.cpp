@@ -1,5 +1,5 @@
 // What the ETL does with every single value, where the engine's own operations are several times
-// slower: finding keys among known ones, and counting them. The GIL is released around the work.
+// slower: finding keys among known ones, counting and ordering them. The GIL is released around the work.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dense_table.hpp"
+#include "key_order.hpp"
 #include "key_table.hpp"
 
 namespace nb = nanobind;
@@ -118,6 +119,19 @@ std::pair<Result<u32>, Result<i64>> count(nb::handle series, std::optional<Weigh
   return {given_away(rows), given_away(counts)};
 }
 
+Result<u32> order(nb::handle series, Weights counts) {
+  const Column keys(series);
+  require_room(keys.size());
+  if (static_cast<i64>(counts.shape(0)) != keys.size())
+    throw std::invalid_argument("as many counts as keys are needed");
+  std::vector<u32> rows;
+  {
+    nb::gil_scoped_release released;
+    rows = ordered(keys, counts.data());
+  }
+  return given_away(rows);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -128,4 +142,5 @@ NB_MODULE(_native, m) {
       .def_prop_ro("dense", &Index::dense)
       .def("find", &Index::find, "keys"_a, nb::kw_only(), "first"_a, "unknown"_a, "null"_a);
   m.def("count", &count, "keys"_a, "weights"_a = nb::none());
+  m.def("order", &order, "keys"_a, "counts"_a);
 }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from emberline.etl import _native
 from emberline.etl.combination_index import CombinationIndex
 from emberline.etl.key_index import KeyIndex
+from emberline.etl.native_keys import by_count, is_native
 
 EDGE = [-(2**63), -(2**63) + 1, -1, 0, 1, 2**62, 2**63 - 1]
 VALUES: list[tuple[pl.DataType, st.SearchStrategy[Any]]] = [
@@ -94,6 +95,18 @@ def test_counting(data: st.DataObject) -> None:
     assert _native.count(column)[1].sum() == len(column)
 
 
+@given(st.data())
+def test_order(data: st.DataObject) -> None:
+    """By descending count, then as the engine sorts the values."""
+    dtype, values = data.draw(st.sampled_from([c for c in VALUES if is_native(c[0])]))
+    keys = data.draw(st.lists(values, unique=True, max_size=40))
+    counts = data.draw(st.lists(st.integers(1, 3), min_size=len(keys), max_size=len(keys)))
+    counted = pl.DataFrame(
+        {"k": pl.Series(keys, dtype=dtype), "count": pl.Series(counts, dtype=pl.Int64)}
+    )
+    assert by_count(counted).equals(counted.sort("count", "k", descending=[True, False]))
+
+
 def test_the_native_code_checks_what_memory_safety_needs() -> None:
     two = pl.concat([pl.Series(["a"]), pl.Series(["b"])], rechunk=False)
     with pytest.raises(ValueError, match="one chunk"):
@@ -102,6 +115,8 @@ def test_the_native_code_checks_what_memory_safety_needs() -> None:
         _native.count(pl.Series([1], dtype=pl.Int32))
     with pytest.raises(ValueError, match="as many weights"):
         _native.count(pl.Series([1]), np.array([1, 2]))
+    with pytest.raises(ValueError, match="as many counts"):
+        _native.order(pl.Series([1]), np.array([1, 2]))
     for twice in ([1, 1], [1, 2**60, 1], ["a", "a"]):
         with pytest.raises(ValueError, match="distinct"):
             _native.Index(pl.Series(twice))
