@@ -7,18 +7,17 @@ batches meet, the four highest of all are kept (Demmel and Nguyen 2015, with tru
 rounding, so that a value's limbs do not depend on where its batch started). That keeps 78 bits at
 least below the largest value; three limbs were too few for a column of prices from 0.001 to 38,970.
 
-NumPy does it batch by batch as the rows stream, in 3 to 5 times what the engine needs for means and
-deviations in any order; sums in 128-bit integers (`exact_sum`), which suit groups, took 20 times.
+Native code does it batch by batch as the rows stream, in about 10 ns a value, half of what NumPy took;
+sums in 128-bit integers (`exact_sum`), which suit groups, take several times as long.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
+
+from emberline.etl import _native
 
 __all__ = ["Moments", "float_moments", "merged_float_moments", "read_moments"]
 
@@ -26,11 +25,6 @@ __all__ = ["Moments", "float_moments", "merged_float_moments", "read_moments"]
 Moments = tuple[int, Fraction, Fraction]
 
 _BITS = 26
-_LIMB = float(2**_BITS)
-#: Limbs of values below 2**-988 would need a scale beyond float64; they count as 0.
-_LOWEST = -37
-#: Values are cut in blocks that stay in the cache, in buffers that are not allocated anew.
-_BLOCK = 8_192
 _SUMS = ("sum", "squares")
 _LIMBS = ("limb0", "limb1", "limb2", "limb3")
 _PARTS = ("bin", *_LIMBS)
@@ -48,43 +42,14 @@ def float_moments(frame: pl.LazyFrame) -> pl.LazyFrame:
     schema: dict[str, Any] = {f"{name}.{kind}": pl.Int64 for name in names for kind in kinds}
 
     def of_batch(batch: pl.DataFrame) -> pl.DataFrame:
-        row = [number for name in names for number in _of_column(batch[name])]
+        row = [
+            number
+            for name in names
+            for number in _native.moments(batch[name].cast(pl.Float64).rechunk())
+        ]
         return pl.DataFrame([row], schema=schema, orient="row")
 
     return frame.map_batches(of_batch, schema=schema, streamable=True)
-
-
-def _of_column(column: pl.Series) -> list[int]:
-    values = column.drop_nulls().to_numpy().astype(np.float64)
-    missing = np.isnan(values)
-    if missing.any():
-        values = values[~missing]
-    largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
-    if not math.isfinite(largest * largest):
-        return [len(values), 1] + [0] * (len(_SUMS) * len(_PARTS))
-    total = _limbs(values, largest, squared=False)
-    return [len(values), 0, *total, *_limbs(values, largest * largest, squared=True)]
-
-
-def _limbs(values: npt.NDArray[np.float64], largest: float, *, squared: bool) -> list[int]:
-    """Give the grid of the highest limb of the values, or of their squares, and the limbs' sums."""
-    top = max(-(-math.frexp(largest)[1] // _BITS), _LOWEST) if largest else _LOWEST
-    sums = [0] * len(_LIMBS)
-    scale = 2.0 ** ((1 - top) * _BITS)
-    rests, limbs = np.empty((2, min(_BLOCK, len(values))))
-    for start in range(0, len(values), _BLOCK):
-        block = values[start : start + _BLOCK]
-        rest, limb = rests[: len(block)], limbs[: len(block)]
-        np.multiply(block, block if squared else scale, out=rest)
-        if squared:
-            np.multiply(rest, scale, out=rest)
-        for level in range(len(_LIMBS)):
-            # All exact: a power of two only scales, and less its integer part a float is one.
-            np.trunc(rest, out=limb)
-            sums[level] += int(limb.sum())
-            np.subtract(rest, limb, out=rest)
-            np.multiply(rest, _LIMB, out=rest)
-    return [top, *sums]
 
 
 def merged_float_moments(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

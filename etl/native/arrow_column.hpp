@@ -93,6 +93,7 @@ class Column {
   Column& operator=(const Column&) = delete;
 
   i64 size() const { return array_.length; }
+  bool is_real() const { return kind_ == Kind::real; }
   bool text() const { return kind_ == Kind::text; }
 
   bool valid(i64 row) const {
@@ -102,6 +103,12 @@ class Column {
 
   // The keys themselves, of numbers.
   const u64* words() const { return words_; }
+
+  double real(i64 row) const {
+    double value;
+    std::memcpy(&value, words_ + row, sizeof value);
+    return value;
+  }
 
   // Of a null: anything.
   u64 word(i64 row) const { return text() ? text_word(row) : words_[row]; }

@@ -2,6 +2,7 @@
 // slower: finding keys among known ones, counting and ordering them. The GIL is released around the work.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 
@@ -13,6 +14,7 @@
 #include "dense_table.hpp"
 #include "key_order.hpp"
 #include "key_table.hpp"
+#include "moments.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -104,7 +106,8 @@ std::pair<Result<u32>, Result<i64>> count(nb::handle series, std::optional<Weigh
   std::vector<i64> counts;
   {
     nb::gil_scoped_release released;
-    KeyTable table;
+    // What has weights is partial counts: most keys differ.
+    KeyTable table(weights ? column.size() : 512);
     i64 left = 0;
     table.number(column, [&](i64 row, i64 number) {
       if (number == static_cast<i64>(rows.size())) {
@@ -132,6 +135,13 @@ Result<u32> order(nb::handle series, Weights counts) {
   return given_away(rows);
 }
 
+auto moments_of(nb::handle series) {
+  const Column column(series);
+  if (!column.is_real()) throw std::invalid_argument("the column must be float64");
+  nb::gil_scoped_release released;
+  return moments(column);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -142,5 +152,6 @@ NB_MODULE(_native, m) {
       .def_prop_ro("dense", &Index::dense)
       .def("find", &Index::find, "keys"_a, nb::kw_only(), "first"_a, "unknown"_a, "null"_a);
   m.def("count", &count, "keys"_a, "weights"_a = nb::none());
+  m.def("moments", &moments_of, "column"_a);
   m.def("order", &order, "keys"_a, "counts"_a);
 }

@@ -115,6 +115,8 @@ def test_the_native_code_checks_what_memory_safety_needs() -> None:
         _native.count(pl.Series([1], dtype=pl.Int32))
     with pytest.raises(ValueError, match="as many weights"):
         _native.count(pl.Series([1]), np.array([1, 2]))
+    with pytest.raises(ValueError, match="float64"):
+        _native.moments(pl.Series([1]))
     with pytest.raises(ValueError, match="as many counts"):
         _native.order(pl.Series([1]), np.array([1, 2]))
     for twice in ([1, 1], [1, 2**60, 1], ["a", "a"]):
