@@ -1,6 +1,7 @@
 """Learning the statistics of a graph."""
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -125,7 +126,11 @@ def _part(
         for name, plan in layout.partials(number).items()
     }
     count, *results = collect_all([counted.select(pl.len()), *plans.values()], files=files)
-    store.add(dict(zip(plans, results, strict=True)))
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        condensed = pool.map(
+            lambda key, frame: _stat_operator(graph, key[0]).condense(key[1], frame), plans, results
+        )
+        store.add(dict(zip(plans, condensed, strict=True)))
     return int(count.item())
 
 

@@ -23,7 +23,7 @@ __all__ = ["as_list", "count_keys", "merge_counts"]
 def count_keys(
     frame: pl.LazyFrame, encoding: Encoding, selection: Selection, number: pl.Expr
 ) -> pl.LazyFrame:
-    """Count the keys of one vocabulary.
+    """Count the keys of one vocabulary, or give them for `native_keys.count`.
 
     Args:
         frame: has the columns.
@@ -32,26 +32,29 @@ def count_keys(
         number: of a group of rows: how many they are, or the sum of `WEIGHT`.
 
     Returns:
-        The keys (see `key_columns`) and `count`, int64; each key once, the null among them.
+        The keys (see `key_columns`), each key once, the null among them, and `count`, int64; or the
+        keys alone, row by row: the column of a part is counted at once, which is faster where keys
+        are many. Leaves of lists, of which a part has any number, are counted as they stream.
     """
     dtypes = encoding.key_dtypes(selection)
     if encoding.combo:
         return _grouped(_keys(frame, encoding.columns, dtypes, number), number)
-    counts = []
+    weights = number.meta.root_names()
+    native = vocabulary.LOOKUP == "index" and is_native(dtypes[0]) and not weights
+    any_lists = any(selection.schema[column].is_list for column in encoding.columns)
+    columns = []
     for column in encoding.columns:
-        values = frame.select(column, *number.meta.root_names())
-        in_lists = selection.schema[column].is_list
-        if in_lists:
+        values = frame.select(column, *weights)
+        if selection.schema[column].is_list:
             # An empty list has no value; without the filter it would count as a null.
             values = as_list(values, selection.schema[column])
             values = values.filter(pl.col(column).list.len() > 0)
             values = values.explode(column, empty_as_null=True, keep_nulls=True)
-        keys = _keys(values, [column], dtypes, number)
-        weighted = bool(number.meta.root_names())
-        counts.append(
-            _grouped(keys, number) if weighted else _counted(keys, dtypes[0], by_batch=in_lists)
-        )
-    return counts[0] if len(counts) == 1 else _summed(counts)
+        columns.append(_keys(values, [column], dtypes, number))
+    if native and not any_lists:
+        return pl.concat(columns)
+    counts = [_by_batch(keys, dtypes[0]) if native else _grouped(keys, number) for keys in columns]
+    return counts[0] if len(counts) == 1 and not native else _summed(counts)
 
 
 def merge_counts(counts: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -78,21 +81,10 @@ def _keys(
     return frame.select(*keys, *number.meta.root_names())
 
 
-def _counted(keys: pl.LazyFrame, dtype: pl.DataType, *, by_batch: bool) -> pl.LazyFrame:
-    """Count the keys of one column.
-
-    Args:
-        keys: them alone.
-        dtype: theirs.
-        by_batch: count as they stream and add up, for leaves of lists: a part has any number of
-            them. Otherwise the column of a part is counted at once, which is faster where keys are
-            many.
-    """
-    if vocabulary.LOOKUP != "index" or not is_native(dtype):
-        return _grouped(keys, pl.len())
+def _by_batch(keys: pl.LazyFrame, dtype: pl.DataType) -> pl.LazyFrame:
+    """Count keys as they stream; one of several batches is there several times."""
     schema = dict.fromkeys(key_columns(1), dtype) | {"count": pl.Int64()}
-    counts = keys.map_batches(count, schema=schema, streamable=by_batch)
-    return _summed([counts]) if by_batch else counts
+    return keys.map_batches(count, schema=schema, streamable=True)
 
 
 def _grouped(keys: pl.LazyFrame, number: pl.Expr) -> pl.LazyFrame:

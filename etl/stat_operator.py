@@ -70,6 +70,14 @@ class StatOperator(Operator):
         """
         return None
 
+    def condense(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
+        """Turn the collected plan called `name` of `partial` into the statistics of the part.
+
+        For what is faster outside of the engine. Called from several threads; by default the plan
+        gives the statistics already.
+        """
+        return frame
+
     def keys(self, name: str, selection: Selection) -> Sequence[str]:
         """Give the columns of the statistics `name` whose equal values a merge brings together.
 

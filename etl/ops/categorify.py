@@ -14,6 +14,7 @@ from emberline.etl.encoding import EncodeType, Encoding, encodings_of
 from emberline.etl.errors import ColumnNotFoundError, NotFittedError, UnsupportedError
 from emberline.etl.given_categories import given_by_name, given_keys
 from emberline.etl.key_counts import as_list, count_keys, merge_counts
+from emberline.etl.native_keys import count
 from emberline.etl.registry import register_operator
 from emberline.etl.schema import ColumnSchema
 from emberline.etl.selection import Selection
@@ -223,7 +224,7 @@ class Categorify(StatOperator):
         return {name: e.columns if e.combo else (name,) for name, e in outputs}
 
     def partial(self, frame: pl.LazyFrame, selection: Selection) -> dict[str, pl.LazyFrame]:
-        """Count the keys of every vocabulary: `value0`, ... and `count` (int64)."""
+        """Give the keys of every vocabulary, `value0`, ..., or their counts, with `count`."""
         return self._counts(frame, selection, pl.len())
 
     def weighted_partial(
@@ -233,13 +234,17 @@ class Categorify(StatOperator):
         return self._counts(frame, selection, pl.col(WEIGHT).sum())
 
     def _counts(
-        self, frame: pl.LazyFrame, selection: Selection, count: pl.Expr
+        self, frame: pl.LazyFrame, selection: Selection, number: pl.Expr
     ) -> dict[str, pl.LazyFrame]:
         return {
-            encoding.name: count_keys(frame, encoding, selection, count)
+            encoding.name: count_keys(frame, encoding, selection, number)
             for encoding in self.encodings(selection)
             if self.grow or self._given(encoding) is None
         }
+
+    def condense(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
+        """Count the keys: `value0`, ... and `count` (int64)."""
+        return frame if "count" in frame.columns else count(frame)
 
     def keys(self, name: str, selection: Selection) -> Sequence[str]:
         """Give the columns of the keys that are counted."""

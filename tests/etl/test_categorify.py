@@ -27,7 +27,7 @@ def test_statistics_merge(values: list[int | None], parts: int, data: st.DataObj
     selection = Selection(nvt.Dataset(frame).schema)
 
     def partial(piece: pl.DataFrame) -> pl.DataFrame:
-        return operator.partial(piece.lazy(), selection)["x"].collect()
+        return operator.condense("x", operator.partial(piece.lazy(), selection)["x"].collect())
 
     merged = operator.merge("x", [partial(p) for p in data.draw(st.permutations(pieces))])
     operator.finalize({"x": merged}, selection)
