@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
@@ -11,7 +13,10 @@ from polars.io.plugins import register_io_source
 
 from emberline.errors import DataError, EmberlineError
 
-__all__ = ["collect", "collect_all", "in_parts", "reading"]
+__all__ = ["collect", "collect_all", "in_parts", "in_threads", "reading"]
+
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 def _unreadable(file: Path) -> str | None:
@@ -81,6 +86,15 @@ def collect(frame: pl.LazyFrame, *, files: Sequence[Path] = ()) -> pl.DataFrame:
     """
     with reading(files):
         return frame.collect(engine="streaming")
+
+
+def in_threads(function: Callable[[_Given], _Made], values: Iterable[_Given]) -> list[_Made]:
+    """Call a function for each of several values, on as many threads as the engine has.
+
+    For work that frees the interpreter's lock: the engine's own, and that of native code.
+    """
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        return list(pool.map(function, values))
 
 
 def in_parts(

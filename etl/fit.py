@@ -1,13 +1,12 @@
 """Learning the statistics of a graph."""
 
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
 
 from emberline.errors import DataError
-from emberline.etl.execution import collect_all
+from emberline.etl.execution import collect_all, in_threads
 from emberline.etl.graph import Graph
 from emberline.etl.layout import Layout
 from emberline.etl.progress import progress
@@ -126,11 +125,11 @@ def _part(
         for name, plan in layout.partials(number).items()
     }
     count, *results = collect_all([counted.select(pl.len()), *plans.values()], files=files)
-    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        condensed = pool.map(
-            lambda key, frame: _stat_operator(graph, key[0]).condense(key[1], frame), plans, results
-        )
-        store.add(dict(zip(plans, condensed, strict=True)))
+    condensed = in_threads(
+        lambda found: _stat_operator(graph, found[0][0]).condense(found[0][1], found[1]),
+        zip(plans, results, strict=True),
+    )
+    store.add(dict(zip(plans, condensed, strict=True)))
     return int(count.item())
 
 

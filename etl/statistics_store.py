@@ -9,7 +9,7 @@ from typing import Self
 import polars as pl
 
 from emberline.etl.errors import MemoryLimitError
-from emberline.etl.execution import reading
+from emberline.etl.execution import in_threads, reading
 
 __all__ = ["Key", "StatisticsStore"]
 
@@ -74,13 +74,7 @@ class StatisticsStore:
         Raises:
             OSError: no space for what does not fit into memory.
         """
-        for key, frame in partials.items():
-            self._held.setdefault(key, []).append(frame)
-            # Merged when as much is new as is merged: every row is merged a few times, however
-            # many parts there are.
-            new = sum(_size(f) for f in self._held[key][1:])
-            if len(self._held[key]) > 1 and new >= self._merged_size.get(key, 0):
-                self._compact(key)
+        in_threads(self._take, partials.items())
         if self._budget is None:
             return
         for key in sorted(self._held, key=self._size, reverse=True):
@@ -90,6 +84,15 @@ class StatisticsStore:
             if self._keys(key) and sum(map(self._size, self._held)) > self._budget:
                 self._spill(key)
 
+    def _take(self, partial: tuple[Key, pl.DataFrame]) -> None:
+        key, frame = partial
+        self._held.setdefault(key, []).append(frame)
+        # Merged when as much is new as is merged: every row is merged a few times, however
+        # many parts there are.
+        new = sum(_size(f) for f in self._held[key][1:])
+        if len(self._held[key]) > 1 and new >= self._merged_size.get(key, 0):
+            self._compact(key)
+
     def results(self) -> dict[Key, pl.DataFrame]:
         """Give every statistic, merged.
 
@@ -97,6 +100,7 @@ class StatisticsStore:
             MemoryLimitError: together they are larger than the limit; says what to do.
         """
         out: dict[Key, pl.DataFrame] = {}
+        in_threads(self._compact, [key for key in self._held if key not in self._runs])
         for key in list(dict.fromkeys([*self._held, *self._runs])):
             frames = self._held.pop(key, [])
             if key in self._runs:

@@ -12,6 +12,7 @@ from emberline.etl.dtypes import integer_range, parse_dtype
 from emberline.etl.embedding_sizes import embedding_dimension
 from emberline.etl.encoding import EncodeType, Encoding, encodings_of
 from emberline.etl.errors import ColumnNotFoundError, NotFittedError, UnsupportedError
+from emberline.etl.execution import in_threads
 from emberline.etl.given_categories import given_by_name, given_keys
 from emberline.etl.key_counts import as_list, count_keys, merge_counts
 from emberline.etl.native_keys import count
@@ -286,36 +287,14 @@ class Categorify(StatOperator):
         selection: Selection,
         before: Mapping[str, Vocabulary],
     ) -> None:
-        fitted: dict[str, Vocabulary] = {}
         encodings = self.encodings(selection)
-        for encoding in encodings:
-            name, old = encoding.name, before.get(encoding.name)
-            given = self._given(encoding)
-            known = None if old is None else old.keys
-            if given is not None and old is None:
-                known = given_keys(given, encoding, selection)
-            count = old.given if old is not None else 0 if known is None else known.height
-            if given is not None and not self.grow:
-                assert known is not None, "given categories are known"
-                fitted[name] = old or Vocabulary(
-                    name=name,
-                    labels=encoding.labels,
-                    keys=known,
-                    first=OOV + self._buckets(encoding),
-                    buckets=self._buckets(encoding),
-                    given=count,
-                )
-                continue
-            fitted[name] = Vocabulary.learn(
-                name,
-                encoding.labels,
-                statistics[name],
-                threshold=setting_for(self.freq_threshold, encoding),
-                limit=setting_for(self.max_size, encoding),
-                buckets=self._buckets(encoding),
-                known=known,
-                given=count,
-            )
+        learned = in_threads(
+            lambda encoding: self._vocabulary(
+                encoding, statistics.get(encoding.name), selection, before.get(encoding.name)
+            ),
+            encodings,
+        )
+        fitted = {vocabulary.name: vocabulary for vocabulary in learned}
         if self.single_table:
             fitted = _in_a_row(fitted)
         for name, vocabulary in fitted.items():
@@ -327,6 +306,40 @@ class Categorify(StatOperator):
         self._fitted, self._encodings = fitted, tuple(encodings)
         if self.out_path is not None:
             write_category_files(self.out_path, fitted.values())
+
+    def _vocabulary(
+        self,
+        encoding: Encoding,
+        counted: pl.DataFrame | None,
+        selection: Selection,
+        old: Vocabulary | None,
+    ) -> Vocabulary:
+        name, given = encoding.name, self._given(encoding)
+        known = None if old is None else old.keys
+        if given is not None and old is None:
+            known = given_keys(given, encoding, selection)
+        count = old.given if old is not None else 0 if known is None else known.height
+        if given is not None and not self.grow:
+            assert known is not None, "given categories are known"
+            return old or Vocabulary(
+                name=name,
+                labels=encoding.labels,
+                keys=known,
+                first=OOV + self._buckets(encoding),
+                buckets=self._buckets(encoding),
+                given=count,
+            )
+        assert counted is not None, "its keys were counted"
+        return Vocabulary.learn(
+            name,
+            encoding.labels,
+            counted,
+            threshold=setting_for(self.freq_threshold, encoding),
+            limit=setting_for(self.max_size, encoding),
+            buckets=self._buckets(encoding),
+            known=known,
+            given=count,
+        )
 
     def _given(self, encoding: Encoding) -> Any:
         names = [encoding.name, *(() if encoding.combo else encoding.columns)]
