@@ -54,14 +54,13 @@ class JoinedTable:
         Args:
             columns: one for each of `on`: what it is called here.
         """
-        keys = [pl.col(name) for name in columns]
-        known = pl.all_horizontal(key.is_not_null() for key in keys)
+        keys, last = [pl.col(name) for name in columns], self.columns.height - 1
         if isinstance(self._index, KeyIndex):
-            found = self._index.position(keys[0])
+            found = self._index.numbers(keys[0], first=0, unknown=last, null=last)
         else:
-            found = self._index.position(keys)
-        last = pl.lit(self.columns.height - 1)
-        return pl.when(known).then(found).fill_null(last).cast(pl.UInt32)
+            known = pl.all_horizontal(key.is_not_null() for key in keys)
+            found = pl.when(known).then(self._index.position(keys)).fill_null(last)
+        return found.cast(pl.UInt32)
 
 
 def with_null_row(table: pl.DataFrame) -> pl.DataFrame:
