@@ -108,7 +108,8 @@ def in_parts(
 
     The streaming engine reads ahead by row groups, whatever their size, and buffers where a join
     keeps the order: encoding and writing 3 M rows of 26 strings took 2.2 GB in one plan, 0.7 GB in
-    parts of 300 MB, 0.4 GB in parts of 100 MB, with the same processor time.
+    parts of 300 MB, 0.4 GB in parts of 100 MB, with the same processor time. The rows of a part are
+    handed on as they come, so that one core writes while another encodes.
 
     Args:
         parts: the rows, in order.
@@ -131,10 +132,11 @@ def in_parts(
             plan = plan if left is None else plan.head(left)
             plan = plan if predicate is None else plan.filter(predicate)
             plan = plan if with_columns is None else plan.select(with_columns)
-            frame = collect(plan, files=files)
+            with reading(files):
+                for frame in plan.collect_batches(maintain_order=True, engine="streaming"):
+                    left = None if left is None else left - frame.height
+                    yield frame
             if len(parts) > 1:
                 first_row += int(collect(part.select(pl.len())).item())
-            left = None if left is None else left - frame.height
-            yield frame
 
     return register_io_source(read, schema=dict(schema), is_pure=True)
