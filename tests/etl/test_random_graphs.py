@@ -32,6 +32,14 @@ SCHEMA: dict[str, pl.DataType] = {
     "l": pl.List(pl.Int64()),
 }
 
+TABLE = pl.DataFrame(
+    {
+        "i": range(-3, 13),
+        "year": [None if i % 5 == 0 else 1990 + i % 4 for i in range(16)],
+        "tags": [None if i % 7 == 0 else ["a", None, "b", "c"][: i % 5] for i in range(16)],
+    }
+)
+
 Step = Callable[[Any], Any]
 INTEGER: list[Step] = [
     lambda n: n >> ops.FillMissing(3),
@@ -67,6 +75,15 @@ KEY_ENDS: list[Step] = [
     lambda n: n >> ops.JoinGroupby(cont_cols=["f"], stats=["count", "sum", "std", "min"]),
     lambda n: n >> ops.HashBucket(5),
 ]
+JOIN_ENDS: list[Step] = [
+    lambda n: n,
+    lambda n: n >> ops.Categorify(),
+    lambda n: n["tags", "i"] >> ops.Categorify(freq_threshold=2),
+    lambda n: n["tags"] >> ops.ListSlice(2) >> ops.HashBucket(5),
+    lambda n: n[[["i", "year"]]] >> ops.Categorify(encode_type="combo"),
+    lambda n: n["year"] >> ops.FillMissing(1900) >> ops.Normalize(),
+    lambda n: n["year"] >> ops.LambdaOp(lambda c: c // 2) >> ops.Categorify(),
+]
 LIST_ENDS: list[Step] = [
     lambda n: n,
     lambda n: n >> ops.Categorify(),
@@ -87,7 +104,12 @@ def chain(start: str, middle: list[Step], ends: list[Step]) -> st.SearchStrategy
     return st.tuples(steps, st.sampled_from(ends)).map(build)
 
 
+def joined(end: Step) -> Step:
+    return lambda n: end(n >> ops.JoinExternal(TABLE, on="i"))
+
+
 CHAINS = [
+    chain("i", INTEGER, [joined(end) for end in JOIN_ENDS]),
     chain("i", INTEGER, [*NUMBER_ENDS, *KEY_ENDS]),
     chain("f", FLOAT, NUMBER_ENDS),
     chain("s", [lambda n: n], KEY_ENDS),
