@@ -195,8 +195,10 @@ class Layout:
         operator, left = self._steps[number].operator, self._bound[number].inputs
         assert isinstance(operator, StatOperator), "only operators that learn have statistics"
         plans: dict[str, pl.LazyFrame] = {}
-        for position, names in self._by_table(number).items():
-            names = [*names, *self._keys_alone(number, position, left)]
+        for position, found_in in self._by_table(number).items():
+            names = [*found_in, *self._keys_alone(number, position, left)]
+            # A column of one table may be the key of another, and have been counted with that.
+            names = [name for name in dict.fromkeys(names) if name in left.schema]
             frame = self._distinct(position, {n: self._sources(number)[n] for n in names})
             found = operator.weighted_partial(frame, left.keep(names))
             if found is not None:

@@ -220,6 +220,8 @@ def test_joins_of_joined_columns_and_of_two_tables() -> None:
         (8, 6, None, None, None, 40),
     ]
     ids = every_way(node >> ops.Categorify(), frame)
+    backwards = node["city", "age", "length", "studio", "user", "film"]
+    assert every_way(backwards >> ops.Categorify(), frame).select(ids.columns).equals(ids)
     assert ids["city"].to_list() == [3, 1, 1, 3, 1]
     assert ids["age"].to_list() == [3, 4, 1, 3, 4]
     grouped = node >> ops.Groupby(groupby_cols=["user"], aggs={"city": "list", "age": "max"})
