@@ -33,10 +33,14 @@ class KeyIndex:
         Args:
             values: distinct, without nulls, fewer than 2**32.
         """
-        self.dtype = values.dtype
+        self.dtype, self._values = values.dtype, values
         if self.dtype != pl.Null:
             words = pl.select(key_word(pl.lit(values), self.dtype)).to_series()
             self._index = _native.Index(words.rechunk())
+
+    def __reduce__(self) -> tuple[type["KeyIndex"], tuple[pl.Series]]:
+        """Copy and pickle the values: a table of native code is built again from them."""
+        return KeyIndex, (self._values,)
 
     def position(self, key: pl.Expr) -> pl.Expr:
         """Give the position of every key as Int64, null where it has none, and of null.

@@ -1,4 +1,6 @@
+import copy
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -30,12 +32,20 @@ def movielens() -> nvt.Workflow:
     return nvt.Workflow(ids + genres + (label >> ops.AddTags([nvt.Tags.TARGET])))
 
 
-EXPECTED = {
+EXPECTED: dict[str, Any] = {
     "userId": [3, 3, 4, 4, 3],
     "movieId": [3, 4, 3, 6, 5],
     "genres": [[4, 3], [], [4, 3], [], [3]],
     "label": [1, 0, None, 1, 1],
 }
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda w: pickle.loads(pickle.dumps(w))])
+def test_copies_and_pickles_after_use(duplicate: Any) -> None:
+    workflow = movielens().fit(RATINGS)
+    workflow.transform(RATINGS)  # indices and what was made of the joined table are there now
+    out = duplicate(workflow).transform(RATINGS)
+    assert out.to_dict(as_series=False) == EXPECTED
 
 
 def test_the_whole_line_in_memory() -> None:
