@@ -44,15 +44,21 @@ void require_room(i64 keys) {
   if (keys > KeyTable::MOST) throw std::length_error("more than 4 billion keys");
 }
 
+void require_no_null(const Column& keys) {
+  for (i64 row = 0; row < keys.size(); ++row)
+    if (!keys.valid(row)) throw std::invalid_argument("keys must not be null");
+}
+
 class Index {
  public:
   explicit Index(nb::handle keys) : keys_(keys) {
     require_room(keys_.size());
     nb::gil_scoped_release released;
+    require_no_null(keys_);
     dense_ = DenseTable::of(keys_);
     if (dense_) return;
     table_ = KeyTable(keys_.size());
-    // Distinct keys without null: their numbers are their rows.
+    // Of distinct keys the numbers are the rows.
     table_.number(keys_, [](i64, i64) {});
     if (table_.size() != keys_.size()) throw std::invalid_argument("keys must be distinct");
   }
@@ -130,6 +136,7 @@ Result<u32> order(nb::handle series, Weights counts) {
   std::vector<u32> rows;
   {
     nb::gil_scoped_release released;
+    require_no_null(keys);
     rows = ordered(keys, counts.data());
   }
   return given_away(rows);

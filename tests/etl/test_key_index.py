@@ -119,6 +119,11 @@ def test_the_native_code_checks_what_memory_safety_needs() -> None:
         _native.moments(pl.Series([1]))
     with pytest.raises(ValueError, match="as many counts"):
         _native.order(pl.Series([1]), np.array([1, 2]))
+    for null in ([1, None], ["a", None]):
+        with pytest.raises(ValueError, match="null"):
+            _native.Index(pl.Series(null))
+        with pytest.raises(ValueError, match="null"):
+            _native.order(pl.Series(null), np.array([1, 2]))
     for twice in ([1, 1], [1, 2**60, 1], ["a", "a"]):
         with pytest.raises(ValueError, match="distinct"):
             _native.Index(pl.Series(twice))
