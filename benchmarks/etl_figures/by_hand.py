@@ -35,19 +35,11 @@ def movielens(directory: Path, target: Path) -> dict[str, float]:
         .agg("genres")
     )
     middle = time.perf_counter()
-    by_item = pl.DataFrame({"movieId": items, "item": _ids(items)}).join(
-        coded, on="movieId", how="left"
-    )
-    by_user = pl.DataFrame({"userId": users, "user": _ids(users)})
-    plan = (
-        rows.join(by_user.lazy(), on="userId", how="left", maintain_order="left")
-        .join(by_item.lazy(), on="movieId", how="left", maintain_order="left")
-        .select(
-            pl.col("user").alias("userId"),
-            pl.col("item").alias("movieId"),
-            "genres",
-            (pl.col("rating") > 3).cast(pl.Int8),
-        )
+    plan = rows.select(
+        _gathered("userId", users, _ids(users)),
+        _gathered("movieId", items, _ids(items)),
+        _gathered("movieId", coded["movieId"], coded["genres"]).alias("genres"),
+        (pl.col("rating") > 3).cast(pl.Int8),
     )
     _write(plan, target)
     return {"fit": middle - began, "write": time.perf_counter() - middle}
@@ -92,6 +84,17 @@ def _ordered(counts: pl.DataFrame) -> pl.Series:
     """Give the values by descending count, ties by value; no null."""
     name = next(c for c in counts.columns if c != "len")
     return counts.drop_nulls(name).sort("len", name, descending=[True, False])[name]
+
+
+def _gathered(column: str, keys: pl.Series, values: pl.Series) -> pl.Expr:
+    """Give the values that belong to a column of small positive integers.
+
+    From a table with a row for every integer: joins that keep the order take a third longer.
+    """
+    every = pl.DataFrame({"key": pl.int_range(int(keys.max()) + 1, eager=True)})  # type: ignore
+    table = every.join(pl.DataFrame({"key": keys, "value": values}), on="key", how="left")
+    found = table.sort("key")["value"].rechunk()
+    return pl.col(column).map_batches(found.gather, return_dtype=found.dtype, is_elementwise=True)
 
 
 def _ids(values: Sequence[object] | pl.Series) -> pl.Series:
