@@ -70,11 +70,12 @@ $(VENV)/requirements.stamp: requirements/cpu.txt
 	@$(BIN)/python $(PIP) install -qq --require-hashes -r requirements/cpu.txt
 	@touch $@
 
-KERNEL_SOURCES := kernels/CMakeLists.txt $(wildcard kernels/cpu/* kernels/include/* etl/native/*)
+NATIVE_SOURCES := kernels/CMakeLists.txt \
+	$(wildcard kernels/cpu/* kernels/include/* etl/native/* dataloaders/cpu/*)
 
-$(VENV)/emberline.stamp: $(VENV)/requirements.stamp pyproject.toml $(KERNEL_SOURCES)
+$(VENV)/emberline.stamp: $(VENV)/requirements.stamp pyproject.toml $(NATIVE_SOURCES)
 	@$(find_compiler)
-	@echo "== building the hash table and installing emberline into $(VENV) (editable)"
+	@echo "== building the extensions and installing emberline into $(VENV) (editable)"
 	@$(BIN)/python $(PIP) install -qq --no-build-isolation --no-deps -e .
 	@touch $@
 

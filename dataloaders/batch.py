@@ -16,19 +16,19 @@ from numpy.typing import DTypeLike, NDArray
 
 from emberline.dataloaders.column import Column, ColumnFormat
 
-__all__ = ["ALIGNMENT_BYTES", "Piece", "Window", "aligned_empty", "gather"]
+__all__ = ["ALIGNMENT_BYTES", "Piece", "Rows", "aligned_copy", "aligned_empty", "gather"]
 
 ALIGNMENT_BYTES = 64
 
-Window = Mapping[str, Column]
-"""The decoded columns of one window, all with the same number of rows."""
+Rows = Mapping[str, Column]
+"""Decoded columns, all with the same number of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
     """Rows of one window that go into a batch, in this order."""
 
-    window: Window
+    window: Rows
     rows: slice | NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -51,6 +51,13 @@ def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     skip = -memory.ctypes.data % ALIGNMENT_BYTES
     # ndarray(buffer=) and not a view of a slice: NumPy moves the address of an empty view.
     return np.ndarray(shape, dtype=kind, buffer=memory, offset=skip)
+
+
+def aligned_copy(array: NDArray[Any]) -> NDArray[Any]:
+    """Copy into fresh memory that is aligned like all of a batch's."""
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def gather(pieces: Sequence[Piece], formats: Sequence[ColumnFormat]) -> dict[str, NDArray[Any]]:

@@ -1,18 +1,18 @@
 """The loader: parquet files in, an exact and resumable stream of batches out."""
 
-import contextlib
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from numpy.typing import NDArray
 
 from emberline.dataloaders.column import ColumnFormat
-from emberline.dataloaders.errors import LoaderStateError
 from emberline.dataloaders.files import PathLike, find_files
 from emberline.dataloaders.plan import Plan
-from emberline.dataloaders.reader import Arrays, read_batches
+from emberline.dataloaders.position import Position
+from emberline.dataloaders.reader import Arrays, BatchReader, available_cores
+from emberline.dataloaders.share import Remainder, Share
 from emberline.dataloaders.source import ParquetSource
 from emberline.errors import DataError
 
@@ -23,14 +23,6 @@ __all__ = ["Batch", "Loader"]
 
 Batch = tuple[Arrays, NDArray[Any] | Arrays | None]
 """Features by name, and the target: an array, a dict of several, or None."""
-
-_STATE_VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Position:
-    epoch: int
-    batch: int
 
 
 class Loader:
@@ -44,7 +36,9 @@ class Loader:
     TensorFlow without a copy (object arrays excepted, which it copies).
 
     Every epoch has every row exactly once (with `drop_last`, up to `batch_size - 1` rows of the
-    epoch's end are left out). Each complete iteration advances `epoch` by one, when it delivers
+    epoch's end are left out), over all ranks together. The batches are those of one rank, whatever
+    `world` is; each rank gets a run of neighbours, so that it reads its own part of the files.
+    Each complete iteration advances `epoch` by one, when it delivers
     its last batch; one that was left early starts again where it started.
 
     Args:
@@ -57,8 +51,15 @@ class Loader:
         drop_last: leave out the last batch of an epoch when it is not full.
         columns: feature columns; None is all but the targets.
         targets: names; None is the columns that the dataset's schema tags "target", `[]` is none.
-        prefetch_bytes: memory for decoded rows and batches made ahead by two threads; 0 reads
-            when asked, without threads. The order does not depend on it.
+        rank: which of the ranks this one is, from 0.
+        world: how many ranks train together, each with a loader of its own and equal settings.
+        remainder: when the batches cannot be dealt evenly, "pad" lets some ranks deliver the last
+            batch of their part twice, "drop" leaves the last `batches % world` of the epoch out,
+            "uneven" gives the first ranks one batch more.
+        prefetch_bytes: memory for batches made ahead by threads; 0 reads when asked, without
+            threads. One window is always read, whatever its size.
+        threads: how many read ahead; "auto" is one for each core. The order depends neither on
+            them nor on `prefetch_bytes`.
 
     Raises:
         DatasetNotFoundError: no such path, or no parquet files there.
@@ -79,12 +80,24 @@ class Loader:
         drop_last: bool = False,
         columns: Iterable[str] | None = None,
         targets: str | Iterable[str] | None = None,
+        rank: int = 0,
+        world: int = 1,
+        remainder: Remainder = "pad",
         prefetch_bytes: int = 256 * 2**20,
+        threads: int | Literal["auto"] = "auto",
     ) -> None:
         """Read the footers of all files and check them; no thread starts before iteration."""
         self._prefetch_bytes = _integer("prefetch_bytes", prefetch_bytes)
         if self._prefetch_bytes < 0:
             raise DataError(f"prefetch_bytes is {prefetch_bytes}; expected 0 or more")
+        self._threads = available_cores() if threads == "auto" else _integer("threads", threads)
+        if self._threads < 1:
+            raise DataError(
+                f"threads is {threads}; expected 1 or more (prefetch_bytes=0 reads without threads)"
+            )
+        self._share = Share(
+            rank=_integer("rank", rank), world=_integer("world", world), remainder=remainder
+        )
         batch_size = _integer("batch_size", batch_size)
         if batch_size < 1:  # before any file is read
             raise DataError(f"batch_size is {batch_size}; expected 1 or more")
@@ -98,13 +111,17 @@ class Loader:
             drop_last=bool(drop_last),
         )
         self._target_formats = self._source.formats[len(self._source.features) :]
+        if remainder == "drop" and len(self) == 0:
+            raise DataError(
+                f"remainder='drop' would drop every batch: {self._plan.num_batches} batches are "
+                f"fewer than {world} ranks; lower batch_size or use remainder='pad'"
+            )
         # Where an iteration starts, and what comes after the last batch delivered.
-        self._start = _Position(epoch=0, batch=0)
-        self._next = self._start
+        self._start = self._next = Position.start(0, self._plan.num_batches)
 
     def __len__(self) -> int:
-        """Batches of one epoch."""
-        return self._plan.num_batches
+        """Batches of one epoch, of this rank."""
+        return self._share.count(self._plan.num_batches)
 
     @property
     def num_rows(self) -> int:
@@ -123,13 +140,16 @@ class Loader:
 
     @property
     def batch(self) -> int:
-        """The next batch's number within its epoch."""
-        return self._next.batch
+        """The next batch's number within its epoch, counted so that the last is `len - 1`.
+
+        An epoch that was begun by another number of ranks has fewer batches left than `len`.
+        """
+        return self._number(self._next)
 
     @property
     def first_batch(self) -> int:
         """The batch that the next iteration starts with: 0, except after `load_state_dict`."""
-        return self._start.batch
+        return self._number(self._start)
 
     @property
     def feature_formats(self) -> tuple[ColumnFormat, ...]:
@@ -155,19 +175,17 @@ class Loader:
         """Run one epoch, or what is left of it after `load_state_dict`."""
         start = self._start
         self._next = start
-        with contextlib.closing(
-            read_batches(
-                self._source,
-                self._plan.epoch(start.epoch),
-                first=start.batch,
-                prefetch_bytes=self._prefetch_bytes,
-            )
-        ) as batches:
-            for index, arrays in enumerate(batches, start.batch + 1):
+        if self._share.count(start.num_left) == 0:  # more ranks than batches
+            self._start = self._next = Position.start(start.epoch + 1, self._plan.num_batches)
+            return
+        with self._read(start, threads=self._threads if self._prefetch_bytes else 0) as batches:
+            for delivered, arrays in enumerate(batches, start.delivered + 1):
                 # Before the batch is handed over: a consumer that counts never asks for the end.
-                self._next = _Position(epoch=start.epoch, batch=index)
-                if index == len(self):
-                    self._next = self._start = _Position(epoch=start.epoch + 1, batch=0)
+                self._next = replace(start, delivered=delivered).normal(
+                    self._share, self._plan.num_batches
+                )
+                if self._next.epoch != start.epoch:
+                    self._start = self._next
                 yield self._split(arrays)
 
     def epochs(self, count: int) -> Iterator[Batch]:
@@ -181,10 +199,7 @@ class Loader:
         After an iteration that was left early it is the batch that `state_dict` would resume
         with. Costs one window, in the calling thread.
         """
-        epoch = self._plan.epoch(self._next.epoch)
-        with contextlib.closing(
-            read_batches(self._source, epoch, first=self._next.batch)
-        ) as batches:
+        with self._read(self._next, threads=0) as batches:
             return self._split(next(batches))
 
     def set_epoch(self, epoch: int) -> None:
@@ -195,7 +210,7 @@ class Loader:
         """
         number = _integer("epoch", epoch)
         self._plan.epoch(number)  # checks the range
-        self._start = self._next = _Position(epoch=number, batch=0)
+        self._start = self._next = Position.start(number, self._plan.num_batches)
 
     def state_dict(self) -> dict[str, Any]:
         """Give the position after the last batch delivered, as JSON values.
@@ -203,56 +218,40 @@ class Loader:
         Batches made ahead do not count, so a checkpoint written beside a training step resumes
         with the batch after that step.
         """
-        return {
-            "version": _STATE_VERSION,
-            "epoch": self._next.epoch,
-            "batch": self._next.batch,
-            **self._order(),
-        }
+        return self._next.save(self._share, self._order())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved position: the next iteration gives the rest of its epoch.
+
+        Threads and prefetch may differ. So may `world` and `remainder`: all ranks then load the
+        state that one of them saved when they had delivered equally many batches, and what is left
+        of the epoch is dealt anew. A rank with nothing left starts the next epoch.
 
         Raises:
             LoaderStateError: not a state, or one of other files or settings (the order would
                 differ); names what differs. The position is then unchanged.
         """
-        order = self._order()
-        expected = {"version", "epoch", "batch", *order}
-        if not isinstance(state, Mapping) or set(state) != expected:
-            got = sorted(map(str, state)) if isinstance(state, Mapping) else repr(state)
-            raise LoaderStateError(
-                f"not a loader state: it has {got}, expected the keys {sorted(expected)}"
-            )
-        if state["version"] != _STATE_VERSION:
-            raise LoaderStateError(
-                f"loader state version {state['version']!r}; this emberline reads {_STATE_VERSION}"
-            )
-        for name, value in order.items():
-            if state[name] != value and name == "fingerprint":
-                raise LoaderStateError(
-                    "the files have changed since the state was saved (other names, sizes or "
-                    "contents); resume on the same files or start a new epoch with set_epoch()"
-                )
-            if state[name] != value:
-                raise LoaderStateError(
-                    f"the state was saved with {name}={state[name]!r}, this loader has "
-                    f"{name}={value!r}; the order of batches would differ: use the saved value"
-                )
-        epoch, batch = state["epoch"], state["batch"]
-        if not all(isinstance(n, int) and not isinstance(n, bool) for n in (epoch, batch)):
-            raise LoaderStateError(f"epoch {epoch!r}, batch {batch!r} are not two integers")
-        if epoch < 0 or not 0 <= batch < len(self):
-            raise LoaderStateError(
-                f"epoch {epoch}, batch {batch} does not exist: an epoch has {len(self)} batches"
-            )
-        self._start = self._next = _Position(epoch=epoch, batch=batch)
+        self._start = self._next = Position.load(
+            state, self._share, self._order(), self._plan.num_batches
+        )
 
     def as_keras(self, *, prefetch: int = 0) -> "tf.data.Dataset":
         """Give what `fit`, `evaluate` and `predict` take; see `keras.as_tf_dataset`."""
         from emberline.dataloaders.keras import as_tf_dataset
 
         return as_tf_dataset(self, prefetch=prefetch)
+
+    def _number(self, position: Position) -> int:
+        return len(self) - self._share.count(position.num_left) + position.delivered
+
+    def _read(self, position: Position, *, threads: int) -> BatchReader:
+        return BatchReader(
+            self._source,
+            self._plan.epoch(position.epoch),
+            self._share.numbers(position.left, position.delivered),
+            threads=threads,
+            budget_bytes=self._prefetch_bytes,
+        )
 
     def _order(self) -> dict[str, Any]:
         """Everything beside the position that decides which rows a batch has."""

@@ -18,6 +18,7 @@ Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ class Plan:
                 f"batch_size {self.batch_size}; lower batch_size or keep the last batch"
             )
 
-    @property
+    @cached_property
     def num_rows(self) -> int:
         """Rows in the files; with `drop_last`, up to `batch_size - 1` of them do not come."""
         return sum(self.row_group_rows)
@@ -181,19 +182,27 @@ class EpochPlan:
         window = int(np.searchsorted(self.starts, row, side="right")) - 1
         return window, row - int(self.starts[window])
 
-    def batches(self, first: int = 0) -> Iterator[tuple[Stretch, ...]]:
-        """Yield what each batch is made of, from batch `first` to the end of the epoch.
+    def batch_rows(self, batch: int) -> int:
+        """Rows of a batch: `batch_size`, but for the last one of an epoch."""
+        return min(self.plan.batch_size, self.plan.num_rows - batch * self.plan.batch_size)
 
-        Windows come in ascending order and a batch spans as many as it needs.
+    def stretches(self, batch: int) -> tuple[Stretch, ...]:
+        """Say what a batch is made of; it spans as many windows as it needs, ascending.
+
+        Raises:
+            DataError: no such batch in the epoch.
         """
-        window, start = self.locate(first)
-        for batch in range(first, self.plan.num_batches):
-            missing = min(self.plan.batch_size, self.plan.num_rows - batch * self.plan.batch_size)
-            stretches = []
-            while missing:
-                rows = int(self.starts[window + 1] - self.starts[window])
-                stop = min(start + missing, rows)
-                stretches.append(Stretch(window=window, start=start, stop=stop))
-                missing -= stop - start
-                window, start = (window + 1, 0) if stop == rows else (window, stop)
-            yield tuple(stretches)
+        window, start = self.locate(batch)
+        missing = self.batch_rows(batch)
+        out = []
+        while missing:
+            rows = int(self.starts[window + 1] - self.starts[window])
+            stop = min(start + missing, rows)
+            out.append(Stretch(window=window, start=start, stop=stop))
+            missing -= stop - start
+            window, start = window + 1, 0
+        return tuple(out)
+
+    def batches(self, first: int = 0) -> Iterator[tuple[Stretch, ...]]:
+        """Yield what each batch is made of, from batch `first` to the end of the epoch."""
+        yield from map(self.stretches, range(first, self.plan.num_batches))

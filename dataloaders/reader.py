@@ -1,114 +1,115 @@
-"""Row groups to batches, in the order of the plan, ahead of the consumer.
+"""An epoch's batches in the order of the plan, made ahead of the consumer by threads."""
 
-Two stages, each a generator: decode row groups, and gather windows into batches. Run ahead, each
-has a thread of its own, so that decoding and gathering overlap (they cost about the same) and the
-consumer only takes finished batches. The order is that of the plan by construction: every stage
-is sequential.
-"""
+import os
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from types import TracebackType
+from typing import Self
 
-import contextlib
-from collections.abc import Generator, Iterator
-from typing import Any
-
-from numpy.typing import NDArray
-
-from emberline.dataloaders.batch import Piece, Window, gather
-from emberline.dataloaders.column import Column
-from emberline.dataloaders.plan import EpochPlan, Stretch
-from emberline.dataloaders.prefetch import Prefetch
+from emberline.dataloaders.batch import aligned_copy
+from emberline.dataloaders.plan import EpochPlan
+from emberline.dataloaders.read_ahead import Arrays, ReadAhead
 from emberline.dataloaders.source import ParquetSource
+from emberline.errors import DataError
 
-__all__ = ["Arrays", "read_batches"]
-
-Arrays = dict[str, NDArray[Any]]
-"""All arrays of a batch by name, targets included."""
-
-_RowGroup = dict[str, list[Column]]
+__all__ = ["Arrays", "BatchReader", "available_cores"]
 
 
-def read_batches(
-    source: ParquetSource, epoch: EpochPlan, *, first: int = 0, prefetch_bytes: int = 0
-) -> Generator[Arrays, None, None]:
-    """Yield the batches of an epoch from batch `first` on.
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class BatchReader(Iterator[Arrays]):
+    """The batches of an epoch, in order.
+
+    Row groups are decoded and columns gathered by `threads` threads; which of them does what
+    changes no bit. They end with the iteration, with `close`, when nobody holds the reader any
+    more, and at interpreter exit, each after the step (a row group, a column) that it is in. An
+    exception of theirs is raised here, at the batch that needs the row group.
 
     Args:
         source: the row groups.
         epoch: the order.
-        first: the batch to start with; the batches before it cost nothing.
-        prefetch_bytes: 0 reads when asked, in the calling thread. Otherwise two threads work
-            ahead, and up to half of this waits decoded and half as finished batches; the one or
-            two windows that batches are being gathered from come on top.
+        batches: their numbers, ascending; a number that comes twice in a row is delivered twice,
+            in arrays of its own each time. Batches that are not named cost nothing unless they
+            share a window with one that is.
+        threads: how many read ahead; 0 reads in the calling thread when asked.
+        budget_bytes: of batches made ahead; the window that the next batch comes from is always
+            read, whatever its size.
 
     Raises:
-        DataError, ParquetFileError: from `ParquetSource.read`, at the batch that needs the row
-            group.
+        DataError, ParquetFileError: while iterating, from `ParquetSource.read`.
     """
-    row_groups = _decode(source, epoch, first)
-    if not prefetch_bytes:
-        yield from _gather(source, epoch, first, row_groups)
-        return
-    budget_bytes = prefetch_bytes // 2
-    decoded = Prefetch(
-        row_groups,
-        size_bytes=_row_group_bytes,
-        budget_bytes=budget_bytes,
-        name="emberline-decode",
-    )
-    batches = Prefetch(
-        _gather(source, epoch, first, decoded),
-        size_bytes=_batch_bytes,
-        budget_bytes=budget_bytes,
-        name="emberline-gather",
-        upstream=decoded,
-    )
-    with contextlib.closing(batches):
-        yield from batches
+
+    def __init__(
+        self,
+        source: ParquetSource,
+        epoch: EpochPlan,
+        batches: Iterable[range],
+        *,
+        threads: int = 0,
+        budget_bytes: int = 0,
+    ) -> None:
+        """Start the threads."""
+        runs = tuple(batches)
+        self._numbers = chain.from_iterable(runs)
+        self._next = next(self._numbers, None)
+        self._again: Arrays | None = None
+        self._process = os.getpid()
+        self._alone = threads == 0
+        self.ahead = ReadAhead(source, epoch, chain.from_iterable(runs), budget_bytes=budget_bytes)
+        # Daemons: at exit the interpreter would otherwise wait for threads that wait for room
+        # before it runs the finalizer that stops them.
+        workers = [
+            threading.Thread(target=self.ahead.work, name=f"emberline-read-{i}", daemon=True)
+            for i in range(threads)
+        ]
+        self._finalizer = weakref.finalize(self, _shut, self.ahead, workers, self._process)
+        for worker in workers:
+            worker.start()
+
+    def __next__(self) -> Arrays:
+        number = self._next
+        if number is None:
+            self.close()
+            raise StopIteration
+        if os.getpid() != self._process:
+            raise DataError(
+                "this iteration of a loader was begun before the process forked, and its threads "
+                "are in the parent; begin a new one here: iter(loader)"
+            )
+        arrays = self._again
+        if arrays is None:
+            self._next = None  # raised once: later calls find the end, as with any failed iterator
+            arrays = self.ahead.get(number, alone=self._alone)
+        self._next = next(self._numbers, None)
+        repeated = self._next == number
+        # Copied before the consumer has it and may write into it.
+        self._again = {n: aligned_copy(a) for n, a in arrays.items()} if repeated else None
+        return arrays
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the threads and wait for their end; batches already made are dropped."""
+        self._finalizer()
 
 
-def _decode(
-    source: ParquetSource, epoch: EpochPlan, first: int
-) -> Generator[_RowGroup, None, None]:
-    window, _ = epoch.locate(first)
-    for index in range(window, epoch.num_windows):
-        for group in epoch.window_groups(index):
-            yield source.read(int(group))
-
-
-def _gather(
-    source: ParquetSource, epoch: EpochPlan, first: int, row_groups: Iterator[_RowGroup]
-) -> Generator[Arrays, None, None]:
-    current = epoch.locate(first)[0] - 1
-    window: Window = {}
-    order: NDArray[Any] | None = None
-    for stretches in epoch.batches(first):
-        pieces = []
-        for stretch in stretches:
-            if stretch.window != current:
-                current = stretch.window
-                window = {}  # free the old one before the new one is there, unless a piece needs it
-                window = _assemble(row_groups, len(epoch.window_groups(current)))
-                order = epoch.window_order(current)
-            pieces.append(_piece(window, order, stretch))
-        yield gather(pieces, source.formats)
-
-
-def _assemble(row_groups: Iterator[_RowGroup], count: int) -> Window:
-    parts: _RowGroup = {}
-    for _ in range(count):
-        for name, columns in next(row_groups).items():
-            parts.setdefault(name, []).extend(columns)
-    # Column by column, so that only one column is there twice while it is laid end to end.
-    return {name: Column.concat(parts.pop(name)) for name in list(parts)}
-
-
-def _piece(window: Window, order: NDArray[Any] | None, stretch: Stretch) -> Piece:
-    rows = slice(stretch.start, stretch.stop)
-    return Piece(window=window, rows=rows if order is None else order[rows])
-
-
-def _row_group_bytes(row_group: _RowGroup) -> int:
-    return sum(part.size_bytes for parts in row_group.values() for part in parts)
-
-
-def _batch_bytes(batch: Arrays) -> int:
-    return sum(array.nbytes for array in batch.values())
+def _shut(ahead: ReadAhead, workers: list[threading.Thread], process: int) -> None:
+    if os.getpid() != process:
+        return  # a forked child has no such threads, and perhaps a lock that nobody will release
+    ahead.stop()
+    # The collector runs finalizers in any thread, also in a worker that holds the lock which the
+    # others need in order to end.
+    if threading.current_thread() not in workers:
+        for worker in workers:
+            worker.join()

@@ -23,7 +23,8 @@ HEAVY = (
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(emberline.__path__, "emberline.")
-    if not module.name.startswith(HEAVY) and not module.name.endswith(("._cpu", "._native"))
+    if not module.name.startswith(HEAVY)
+    and not module.name.endswith(("._cpu", "._gather", "._native"))
 ]
 
 

@@ -78,6 +78,7 @@ def test_sdist_holds_the_sources_and_nothing_built(sdist: Path) -> None:
     assert {"pyproject.toml", "LICENSE", "README.md", "kernels/CMakeLists.txt"} <= names
     assert {f"{room}/__init__.py" for room in ROOMS} <= names
     assert any(name.startswith("kernels/cpu/") and name.endswith(".cpp") for name in names)
+    assert "dataloaders/cpu/gather.cpp" in names
     unwanted = re.compile(r"\.so$|\.pyc$|(^|/)(build|\.venv[^/]*|\.git|__pycache__|shared)/")
     assert [name for name in names if unwanted.search(name)] == []
 
@@ -99,6 +100,7 @@ def test_wheel_holds_the_package_alone(wheel: Path) -> None:
     assert headers <= set(names)
     assert any(re.match(r"emberline/kernels/_cpu\..*\.so$", name) for name in names)
     assert any(re.match(r"emberline/etl/_native\..*\.so$", name) for name in names)
+    assert any(re.match(r"emberline/dataloaders/_gather\..*\.so$", name) for name in names)
     assert [name for name in names if re.search(r"\.(cpp|cc|hpp|o)$|CMakeLists", name)] == []
     assert message["Version"] == emberline.__version__
     assert message["License-Expression"] == "Apache-2.0"

@@ -240,7 +240,18 @@ def test_states_that_do_not_fit(write_files: WriteFiles) -> None:
         ({"batch": -1}, "batch -1 does not exist"),
         ({"epoch": -1}, "epoch -1, batch 0 does not exist"),
         ({"epoch": "1"}, "epoch '1', batch 0 are not two integers"),
-        ({"version": 2}, "loader state version 2; this emberline reads 1"),
+        ({"version": 3}, "loader state version 3; this emberline reads up to 2"),
+        ({"version": "2"}, "loader state version '2'"),
+        ({"version": 1}, "not a loader state: it has"),
+        ({"world": 0}, "not a loader state: world is 0"),
+        ({"world": None}, "world None of the state is not an integer"),
+        ({"remainder": "padded"}, "not a loader state: remainder is 'padded'"),
+        ({"left": [[0, 4]]}, r"left is \[\[0, 4\]\]; expected ascending pairs of numbers up to 3"),
+        ({"left": [[2, 2]]}, "expected ascending pairs"),
+        ({"left": [[1, 3], [0, 1]]}, "expected ascending pairs"),
+        ({"left": [[0, True]]}, "expected ascending pairs"),
+        ({"left": [[0]]}, "expected ascending pairs"),
+        ({"left": 3}, "expected ascending pairs"),
         ({"more": 1}, "not a loader state: it has .*'more'"),
     ]
     for change, message in changes:
@@ -310,10 +321,10 @@ def our_threads() -> list[str]:
 
 def test_no_thread_after_break_exception_or_collection(write_files: WriteFiles) -> None:
     # So small a budget that both threads must wait for the consumer.
-    loader = Loader(write_files([[4] * 20]), 2, prefetch_bytes=2)
+    loader = Loader(write_files([[4] * 20]), 2, prefetch_bytes=2, threads=2)
     assert our_threads() == []
     for _ in loader:
-        assert sorted(our_threads()) == ["emberline-decode", "emberline-gather"]
+        assert sorted(our_threads()) == ["emberline-read-0", "emberline-read-1"]
         break
     assert our_threads() == []
 
