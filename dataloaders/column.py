@@ -1,13 +1,14 @@
 """One column: its format in a batch, and its decoded rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from emberline.dataloaders.fill import fill_array
 from emberline.errors import DataError
 
 __all__ = ["Column", "ColumnFormat"]
@@ -56,12 +57,14 @@ class ColumnFormat:
             `<name>__offsets` (int64 [n + 1], from 0).
         dtype: of the values; strings and bytes are object.
         width: list length of a fixed column, 0 otherwise.
+        fill: the value that stands for a null, None where a null is an error.
     """
 
     name: str
     layout: Layout
     dtype: np.dtype[Any]
     width: int = 0
+    fill: Any = None
 
     @classmethod
     def from_arrow(cls, name: str, kind: pa.DataType) -> "ColumnFormat":
@@ -79,7 +82,11 @@ class ColumnFormat:
 
     def with_width(self, width: int) -> "ColumnFormat":
         """Make a ragged column fixed: every list must then have this length."""
-        return ColumnFormat(name=self.name, layout="fixed", dtype=self.dtype, width=width)
+        return replace(self, layout="fixed", width=width)
+
+    def with_fill(self, value: Any) -> "ColumnFormat":
+        """Let a value stand for nulls; None leaves them an error."""
+        return replace(self, fill=value)
 
     def buffer_names(self) -> tuple[str, ...]:
         """Give the names of the column's arrays in a batch."""
@@ -120,10 +127,9 @@ class Column:
             values = _flat(array, form, "")
             return cls(values=values, offsets=None, size_bytes=array.get_total_buffer_size())
         if pa.types.is_fixed_size_list(array.type):
-            if array.null_count:
+            if array.null_count and form.fill is None:
                 raise _nulls(form, array.null_count, " lists")
-            values = _flat(array.flatten(), form, " in its lists")
-            shaped = values.reshape(len(array), form.width)
+            shaped = _fixed(array, form)
             return cls(values=shaped, offsets=None, size_bytes=array.get_total_buffer_size())
         # flatten() skips what a null list may still span, value_lengths() does not.
         offsets = np.zeros(len(array) + 1, dtype=np.int64)
@@ -131,11 +137,14 @@ class Column:
         if array.null_count:
             lengths = lengths.fill_null(0)
         np.cumsum(lengths.to_numpy(zero_copy_only=False), out=offsets[1:])
-        values = _flat(array.flatten(), form, " in its lists")
         size_bytes = array.get_total_buffer_size() + offsets.nbytes
         if form.layout == "ragged":
+            values = _flat(array.flatten(), form, " in its lists")
             return cls(values=values, offsets=offsets, size_bytes=size_bytes)
-        wrong = np.flatnonzero(np.diff(offsets) != form.width)
+        fits = np.diff(offsets) == form.width
+        if array.null_count and form.fill is not None:
+            fits |= array.is_null().to_numpy(zero_copy_only=False)
+        wrong = np.flatnonzero(~fits)
         if len(wrong):
             row = int(wrong[0])
             raise DataError(
@@ -143,7 +152,7 @@ class Column:
                 f"row {row}; its lists must all have length {form.width}. Pad them in the "
                 "workflow, or mark the column as ragged in the schema"
             )
-        shaped = values.reshape(len(array), form.width)
+        shaped = _fixed(array, form)
         return cls(values=shaped, offsets=None, size_bytes=size_bytes)
 
     @classmethod
@@ -172,16 +181,29 @@ def _nulls(form: ColumnFormat, count: int, where: str) -> DataError:
     return DataError(
         f"column {form.name!r} has {count} null{where or ' values'}; a batch holds plain arrays "
         f'without nulls. Fill them in the workflow (["{form.name}"] >> ops.FillMissing(), or '
-        "ops.Categorify() for ids), or leave the column out through columns="
+        f"ops.Categorify() for ids) or here (fill={{{form.name!r}: value}}), or leave the column out "
+        "through columns="
     )
 
 
+def _fixed(array: pa.Array, form: ColumnFormat) -> NDArray[Any]:
+    """Lay lists of one length out as [n, width]; a null list is a row of the fill value."""
+    values = _flat(array.flatten(), form, " in its lists")  # without the null lists
+    if not array.null_count:
+        return values.reshape(len(array), form.width)
+    shaped = np.full((len(array), form.width), form.fill, dtype=form.dtype)
+    shaped[array.is_valid().to_numpy(zero_copy_only=False)] = values.reshape(
+        len(array) - array.null_count, form.width
+    )
+    return shaped
+
+
 def _flat(array: pa.Array, form: ColumnFormat, where: str) -> NDArray[Any]:
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()  # a null may be one of its values, too
+    if array.null_count and form.fill is not None:
+        array = fill_array(array, form.fill)
     if array.null_count:
         raise _nulls(form, array.null_count, where and f" values{where}")
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-        if array.null_count:  # a dictionary may hold a null as one of its values
-            raise _nulls(form, array.null_count, where and f" values{where}")
     values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return values.astype(form.dtype, copy=False)

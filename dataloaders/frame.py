@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from emberline.dataloaders.arrow import to_table
 from emberline.dataloaders.batch import Piece, gather
 from emberline.dataloaders.column import Column, ColumnFormat
 
@@ -15,7 +15,7 @@ def to_batch(frame: Any) -> dict[str, NDArray[Any]]:
     """Turn every column of a frame into the arrays that a `Loader` gives.
 
     Args:
-        frame: a pyarrow Table, or anything with `__arrow_c_stream__` (a Polars or pandas frame).
+        frame: a Polars or pandas frame, an Arrow table or arrays by name; see `to_table`.
 
     Returns:
         Arrays by name: `[n]`, `[n, k]`, or `<name>__values` and `<name>__offsets`; see `Loader`.
@@ -23,7 +23,7 @@ def to_batch(frame: Any) -> dict[str, NDArray[Any]]:
     Raises:
         DataError: nulls, or a type that has no place in a batch; names the column.
     """
-    table = frame if isinstance(frame, pa.Table) else pa.table(frame)
+    table = to_table(frame)
     formats = [ColumnFormat.from_arrow(field.name, field.type) for field in table.schema]
     window = {form.name: Column.decode(table[form.name].combine_chunks(), form) for form in formats}
     return gather([Piece(window=window, rows=slice(0, table.num_rows))], formats)

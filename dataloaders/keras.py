@@ -41,7 +41,8 @@ def as_tf_dataset(loader: "Loader", *, prefetch: int = 0) -> tf.data.Dataset:
             exact at every training step; otherwise it may run ahead by `prefetch` batches.
 
     Returns:
-        A data set of `(x, y)`, or of `x` alone without a target, with known cardinality.
+        A data set of `(x, y)`, of `(x, y, w)` with weights, or of `x` alone without a target, with
+        known cardinality.
 
     Raises:
         DataError: a date or duration column, which TensorFlow does not have.
@@ -60,12 +61,14 @@ def as_tf_dataset(loader: "Loader", *, prefetch: int = 0) -> tf.data.Dataset:
                 f"{loader.first_batch}; call as_keras() again after load_state_dict() or after the rest of "
                 "an epoch"
             )
-        for x, y in loader:
-            yield (x, y) if targets else x
+        for batch in loader:
+            yield batch if targets else batch[0]
 
-    dataset = tf.data.Dataset.from_generator(
-        batches, output_signature=(features, target) if targets else features
-    )
+    signature: Any = (features, target) if targets else features
+    if loader.weight_format is not None:
+        (weights,) = _specs((loader.weight_format,)).values()
+        signature = (features, target, weights)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(loader) - first))
     options = tf.data.Options()
     # TensorFlow would add a prefetch of its own, and the loader's position would run ahead.

@@ -1,17 +1,18 @@
 """The loader: parquet files in, an exact and resumable stream of batches out."""
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
-from numpy.typing import NDArray
-
+from emberline.dataloaders.arrow import is_frame
 from emberline.dataloaders.column import ColumnFormat
-from emberline.dataloaders.files import PathLike, find_files
+from emberline.dataloaders.files import find_files
+from emberline.dataloaders.frame_source import FrameSource
 from emberline.dataloaders.plan import Plan
 from emberline.dataloaders.position import Position
 from emberline.dataloaders.reader import Arrays, BatchReader, available_cores
+from emberline.dataloaders.row_source import RowSource
 from emberline.dataloaders.share import Remainder, Share
 from emberline.dataloaders.source import ParquetSource
 from emberline.errors import DataError
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Loader"]
 
-Batch = tuple[Arrays, NDArray[Any] | Arrays | None]
-"""Features by name, and the target: an array, a dict of several, or None."""
+Batch = tuple[Any, ...]
+"""`(x, y)`, or `(x, y, w)` with weights: features by name; the target (an array, a dict of
+several, or None); the rows' weights."""
 
 
 class Loader:
@@ -43,14 +45,18 @@ class Loader:
 
     Args:
         data: a dataset directory that the ETL wrote, a directory of `*.parquet`, a glob pattern
-            or a list of parquet files.
+            or a list of parquet files; or rows in memory: a Polars or pandas frame, an Arrow
+            table, or arrays by name (row groups of 65,536 rows; numbers are not copied).
         batch_size: rows of a batch; the last of an epoch may have fewer.
         shuffle: permute row groups, then rows inside windows of `window_row_groups` of them.
         seed: of the shuffle, 0 <= seed < 2**64.
         window_row_groups: more mix better; about two windows of decoded rows are in memory.
         drop_last: leave out the last batch of an epoch when it is not full.
-        columns: feature columns; None is all but the targets.
+        columns: feature columns; None is all but the targets and the weights.
         targets: names; None is the columns that the dataset's schema tags "target", `[]` is none.
+        weights: a column of row weights; batches are then `(x, y, w)`, which Keras understands.
+        fill: what stands for a null: one value (0) for every column that can hold it, or values
+            by column ({"price": 0.0}); inside lists too. Without it a null is an error.
         rank: which of the ranks this one is, from 0.
         world: how many ranks train together, each with a loader of its own and equal settings.
         remainder: when the batches cannot be dealt evenly, "pad" lets some ranks deliver the last
@@ -71,7 +77,7 @@ class Loader:
 
     def __init__(
         self,
-        data: PathLike | Sequence[PathLike],
+        data: Any,
         batch_size: int,
         *,
         shuffle: bool = False,
@@ -80,6 +86,8 @@ class Loader:
         drop_last: bool = False,
         columns: Iterable[str] | None = None,
         targets: str | Iterable[str] | None = None,
+        weights: str | None = None,
+        fill: object = None,
         rank: int = 0,
         world: int = 1,
         remainder: Remainder = "pad",
@@ -101,7 +109,17 @@ class Loader:
         batch_size = _integer("batch_size", batch_size)
         if batch_size < 1:  # before any file is read
             raise DataError(f"batch_size is {batch_size}; expected 1 or more")
-        self._source = ParquetSource(find_files(data), columns=columns, targets=targets)
+        roles: dict[str, Any] = {
+            "columns": columns,
+            "targets": targets,
+            "weights": weights,
+            "fill": fill,
+        }
+        self._source: RowSource = (
+            FrameSource(data, **roles)
+            if is_frame(data)
+            else ParquetSource(find_files(data), **roles)
+        )
         self._plan = Plan(
             row_group_rows=self._source.row_group_rows,
             batch_size=batch_size,
@@ -110,7 +128,6 @@ class Loader:
             window_row_groups=_integer("window_row_groups", window_row_groups),
             drop_last=bool(drop_last),
         )
-        self._target_formats = self._source.formats[len(self._source.features) :]
         if remainder == "drop" and len(self) == 0:
             raise DataError(
                 f"remainder='drop' would drop every batch: {self._plan.num_batches} batches are "
@@ -154,12 +171,18 @@ class Loader:
     @property
     def feature_formats(self) -> tuple[ColumnFormat, ...]:
         """Layout and dtype of the feature columns, in batch order."""
-        return self._source.formats[: len(self._source.features)]
+        return self._formats(self._source.roles.features)
 
     @property
     def target_formats(self) -> tuple[ColumnFormat, ...]:
         """Layout and dtype of the target columns."""
-        return self._target_formats
+        return self._formats(self._source.roles.targets)
+
+    @property
+    def weight_format(self) -> ColumnFormat | None:
+        """Layout and dtype of the column of row weights, if there is one."""
+        weights = self._source.roles.weights
+        return None if weights is None else self._formats([weights])[0]
 
     def __repr__(self) -> str:
         order = "in file order"
@@ -167,7 +190,7 @@ class Loader:
             windows = f"windows of {self._plan.window_row_groups} row groups"
             order = f"shuffled in {windows}, seed {self._plan.seed}"
         return (
-            f"Loader({len(self._source.files)} files, {self.num_rows} rows, {len(self)} batches "
+            f"Loader({self._source}, {self.num_rows} rows, {len(self)} batches "
             f"of {self.batch_size}, {order}, at epoch {self.epoch}, batch {self.batch})"
         )
 
@@ -265,15 +288,17 @@ class Loader:
             "fingerprint": self._source.fingerprint,
         }
 
+    def _formats(self, names: Iterable[str]) -> tuple[ColumnFormat, ...]:
+        chosen = set(names)
+        return tuple(form for form in self._source.formats if form.name in chosen)
+
     def _split(self, arrays: Arrays) -> Batch:
         targets = {
             name: arrays.pop(name) for form in self.target_formats for name in form.buffer_names()
         }
-        if not targets:
-            return arrays, None
-        if len(targets) == 1:
-            return arrays, next(iter(targets.values()))
-        return arrays, targets
+        y = next(iter(targets.values())) if len(targets) == 1 else targets or None
+        weights = self._source.roles.weights
+        return (arrays, y) if weights is None else (arrays, y, arrays.pop(weights))
 
 
 def _integer(name: str, value: SupportsIndex) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emberline.dataloaders.column import ColumnFormat
 from emberline.dataloaders.plan import EpochPlan
-from emberline.dataloaders.source import ParquetSource
+from emberline.dataloaders.row_source import RowSource
 from emberline.dataloaders.unfinished import UnfinishedBatch
 from emberline.dataloaders.window import Step, Window, window_parts
 
@@ -41,7 +41,7 @@ class ReadAhead:
 
     def __init__(
         self,
-        source: ParquetSource,
+        source: RowSource,
         epoch: EpochPlan,
         batches: Iterable[int],
         *,

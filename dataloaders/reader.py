@@ -11,7 +11,7 @@ from typing import Self
 from emberline.dataloaders.batch import aligned_copy
 from emberline.dataloaders.plan import EpochPlan
 from emberline.dataloaders.read_ahead import Arrays, ReadAhead
-from emberline.dataloaders.source import ParquetSource
+from emberline.dataloaders.row_source import RowSource
 from emberline.errors import DataError
 
 __all__ = ["Arrays", "BatchReader", "available_cores"]
@@ -41,12 +41,12 @@ class BatchReader(Iterator[Arrays]):
             read, whatever its size.
 
     Raises:
-        DataError, ParquetFileError: while iterating, from `ParquetSource.read`.
+        DataError, ParquetFileError: while iterating, from `RowSource.read`.
     """
 
     def __init__(
         self,
-        source: ParquetSource,
+        source: RowSource,
         epoch: EpochPlan,
         batches: Iterable[range],
         *,

@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 from emberline.dataloaders.column import Column, ColumnFormat
 from emberline.dataloaders.errors import MissingColumnError, ParquetFileError
 from emberline.dataloaders.files import FileList
+from emberline.dataloaders.fill import fill_values
+from emberline.dataloaders.roles import Roles
 from emberline.errors import DataError, nearest
-from emberline.etl.schema import Schema, Tags
+from emberline.etl.schema import Schema
 
 __all__ = ["ParquetSource"]
 
@@ -23,9 +25,8 @@ class ParquetSource:
     Only the footers are read here, once. No file stays open between reads.
 
     Attributes:
-        formats: the columns of a batch, features first, then targets.
-        features: names of the feature columns.
-        targets: names of the target columns.
+        roles: what the columns are for.
+        formats: the columns of a batch, features first, then targets, then weights.
         row_group_rows: rows of every row group, files in order.
         fingerprint: changes when a file's name, layout or content changes (a hash of the names
             and footers, which hold sizes, encodings and statistics of every column chunk).
@@ -37,13 +38,17 @@ class ParquetSource:
         *,
         columns: Iterable[str] | None = None,
         targets: str | Iterable[str] | None = None,
+        weights: str | None = None,
+        fill: object = None,
     ) -> None:
         """Read the footers and check that all files agree.
 
         Args:
             found: the files.
-            columns: the feature columns; None is all of them but the targets.
+            columns: the feature columns; None is all of them without another role.
             targets: None is the schema's columns tagged "target"; an empty list is none.
+            weights: the column of row weights.
+            fill: what stands for a null; see `fill_values`.
 
         Raises:
             MissingColumnError: a column that the files do not have.
@@ -62,20 +67,22 @@ class ParquetSource:
             schemas.append(schema)
             digest.update(file.name.encode() + b"\0" + hashlib.sha256(footer).digest())
         self.fingerprint: str = digest.hexdigest()[:32]
-        names = found.schema.names if found.schema is not None else schemas[0].names
-        self.targets: tuple[str, ...] = _target_names(targets, found.schema)
-        self.features: tuple[str, ...] = _unique(
-            names if columns is None else columns, "columns", without=self.targets
+        self.roles = Roles.choose(
+            found.schema.names if found.schema is not None else schemas[0].names,
+            columns=columns,
+            targets=targets,
+            weights=weights,
+            schema=found.schema,
         )
         if found.schema is None and columns is None:
             self._check_same_names(schemas)
-        wanted = (*self.features, *self.targets)
-        if not wanted:
-            raise DataError("no columns to load; columns= is empty and there is no target")
+        formats = [self._format(name, schemas, found.schema) for name in self.roles]
+        types = {name: schemas[0].field(name).type for name in self.roles}
+        fills = fill_values(fill, types)
         self.formats: tuple[ColumnFormat, ...] = tuple(
-            self._format(name, schemas, found.schema) for name in wanted
+            form.with_fill(fills.get(form.name)) for form in formats
         )
-        _check_clashes(self.formats)
+        self.roles.check(self.formats)
         self._row_groups = [
             (file, group)
             for file, metadata in enumerate(self._metadata)
@@ -88,6 +95,9 @@ class ParquetSource:
             raise DataError(
                 f"no rows in {len(self.files)} parquet file(s), the first is {self.files[0]}"
             )
+
+    def __str__(self) -> str:
+        return f"{len(self.files)} files"
 
     def read(self, index: int) -> dict[str, list[Column]]:
         """Decode one row group.
@@ -210,30 +220,3 @@ def _width(name: str, properties: object, metadata: pq.FileMetaData) -> int:
             if group.num_rows and chunk.path_in_schema.startswith(f"{name}."):
                 return int(chunk.num_values // group.num_rows)
     return 0
-
-
-def _unique(names: Iterable[str], what: str, *, without: Iterable[str] = ()) -> tuple[str, ...]:
-    listed = (names,) if isinstance(names, str) else tuple(names)
-    for name in listed:
-        if listed.count(name) > 1:
-            raise DataError(f"{what} names {name!r} twice")
-    dropped = set(without)
-    return tuple(name for name in listed if name not in dropped)
-
-
-def _target_names(targets: str | Iterable[str] | None, schema: Schema | None) -> tuple[str, ...]:
-    if targets is not None:
-        return _unique(targets, "targets")
-    return tuple(schema.select_by_tag(Tags.TARGET).names) if schema is not None else ()
-
-
-def _check_clashes(formats: Sequence[ColumnFormat]) -> None:
-    owner: dict[str, str] = {}
-    for form in formats:
-        for buffer in form.buffer_names():
-            if buffer in owner:
-                raise DataError(
-                    f"columns {owner[buffer]!r} and {form.name!r} would both be {buffer!r} in a "
-                    "batch; rename one in the workflow"
-                )
-            owner[buffer] = form.name

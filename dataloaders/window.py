@@ -13,7 +13,7 @@ from emberline.dataloaders._gather import WindowOrder
 from emberline.dataloaders.batch import Piece, aligned_empty, gather
 from emberline.dataloaders.column import Column, ColumnFormat
 from emberline.dataloaders.plan import EpochPlan
-from emberline.dataloaders.source import ParquetSource
+from emberline.dataloaders.row_source import RowSource
 from emberline.dataloaders.unfinished import UnfinishedBatch
 
 __all__ = ["Part", "Window", "WindowParts", "window_parts"]
@@ -81,7 +81,7 @@ class Window:
 
     def __init__(
         self,
-        source: ParquetSource,
+        source: RowSource,
         epoch: EpochPlan,
         wanted: WindowParts,
         batches: dict[int, UnfinishedBatch],

@@ -207,3 +207,19 @@ def test_batches_go_to_tensorflow_through_dlpack(files: list[Path]) -> None:
             # Misaligned memory would abort the process at the first operation.
             tensor = tf.experimental.dlpack.from_dlpack(array.__dlpack__())
             assert int(tf.reduce_sum(tf.cast(tensor, tf.int64))) == int(array.astype("i8").sum())
+
+
+def test_weights_count_in_fit_and_evaluate(write_files: WriteFiles) -> None:
+    files = write_files([[13, 9]])
+    loader = Loader(files, 5, columns=["id"], targets="label", weights="price")
+    inputs = {"id": keras.Input((), name="id", dtype="int64")}
+    numbers = keras.ops.cast(inputs["id"], "float32")[:, None]
+    model = keras.Model(inputs, keras.layers.Dense(1)(numbers))
+    model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
+    x, y, w = next(iter(Loader(files, 99, columns=["id"], targets="label", weights="price")))
+    wrong = (keras.ops.convert_to_numpy(model({"id": x["id"]}))[:, 0] - y) ** 2
+    expected = float((wrong * w).sum() / len(y))
+    # Keras weighs the batches' means of w * loss by their rows.
+    assert model.evaluate(loader.as_keras(), verbose=0) == pytest.approx(expected, rel=1e-4)
+    history = model.fit(loader.as_keras(), shuffle=False, verbose=0)
+    assert history.history["loss"] == [pytest.approx(expected, rel=1e-4)]

@@ -157,3 +157,25 @@ def test_other_formats(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("a,b\n1,2\n" * 20)
     with pytest.raises(ParquetFileError, match=f"{name} is not a complete parquet file"):
         Loader(tmp_path / name, 2)
+
+
+def test_weights(write_files: WriteFiles) -> None:
+    files = write_files([[4], [3]])
+    loader = Loader(files, 3, columns=["id", "price"], targets="label", weights="price")
+    batches = list(loader)
+    assert [x["id"].tolist() for x, _, _ in batches] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert all(list(x) == ["id"] for x, _, _ in batches)
+    assert [w.tolist() for _, _, w in batches] == [[0.0, 0.5, 1.0], [1.5, 2.0, 2.5], [3.0]]
+    assert [y.tolist() for _, y, _ in batches] == [[0, 1, 0], [1, 0, 1], [0]]
+    assert str(loader.weight_format) == "float32"
+    assert "price" not in [
+        form.name for form in Loader(files, 3, targets="label", weights="price").feature_formats
+    ]
+    with pytest.raises(DataError, match="weights='price' without a target"):
+        Loader(files, 3, weights="price")
+    with pytest.raises(DataError, match="'label' is given as target and as weights"):
+        Loader(files, 3, targets="label", weights="label")
+    with pytest.raises(DataError, match=r"weights 'tags' are int64\[ragged\]; expected one number"):
+        Loader(files, 3, targets="label", weights="tags")
+    with pytest.raises(MissingColumnError, match=r"'prize' is not in .*; did you mean 'price'?"):
+        Loader(files, 3, targets="label", weights="prize")
