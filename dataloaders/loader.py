@@ -46,7 +46,8 @@ class Loader:
     Args:
         data: a dataset directory that the ETL wrote, a directory of `*.parquet`, a glob pattern
             or a list of parquet files; or rows in memory: a Polars or pandas frame, an Arrow
-            table, or arrays by name (row groups of 65,536 rows; numbers are not copied).
+            table, or arrays by name (row groups of 65,536 rows; numbers are not copied). Paths may
+            be addresses that fsspec knows (`s3://...`), read by the ranges of the loaded columns.
         batch_size: rows of a batch; the last of an epoch may have fewer.
         shuffle: permute row groups, then rows inside windows of `window_row_groups` of them.
         seed: of the shuffle, 0 <= seed < 2**64.
@@ -57,6 +58,7 @@ class Loader:
         weights: a column of row weights; batches are then `(x, y, w)`, which Keras understands.
         fill: what stands for a null: one value (0) for every column that can hold it, or values
             by column ({"price": 0.0}); inside lists too. Without it a null is an error.
+        storage_options: what the file system of an address takes (keys, endpoints, ...).
         rank: which of the ranks this one is, from 0.
         world: how many ranks train together, each with a loader of its own and equal settings.
         remainder: when the batches cannot be dealt evenly, "pad" lets some ranks deliver the last
@@ -88,6 +90,7 @@ class Loader:
         targets: str | Iterable[str] | None = None,
         weights: str | None = None,
         fill: object = None,
+        storage_options: Mapping[str, Any] | None = None,
         rank: int = 0,
         world: int = 1,
         remainder: Remainder = "pad",
@@ -118,7 +121,7 @@ class Loader:
         self._source: RowSource = (
             FrameSource(data, **roles)
             if is_frame(data)
-            else ParquetSource(find_files(data), **roles)
+            else ParquetSource(find_files(data, storage_options=storage_options), **roles)
         )
         self._plan = Plan(
             row_group_rows=self._source.row_group_rows,

@@ -3,15 +3,17 @@
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from contextlib import AbstractContextManager
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emberline.dataloaders.column import Column, ColumnFormat
 from emberline.dataloaders.errors import MissingColumnError, ParquetFileError
-from emberline.dataloaders.files import FileList
+from emberline.dataloaders.files import DataFile, FileList
 from emberline.dataloaders.fill import fill_values
+from emberline.dataloaders.remote import RemoteFile
 from emberline.dataloaders.roles import Roles
 from emberline.errors import DataError, nearest
 from emberline.etl.schema import Schema
@@ -55,7 +57,7 @@ class ParquetSource:
             ParquetFileError: a file that is not parquet, truncated or damaged.
             DataError: files that differ, a type without a place in a batch, name clashes.
         """
-        self.files: tuple[Path, ...] = found.files
+        self.files: tuple[DataFile, ...] = found.files
         self._metadata: list[pq.FileMetaData] = []
         self._size_bytes: list[int] = []
         schemas: list[pa.Schema] = []
@@ -63,7 +65,7 @@ class ParquetSource:
         for file in self.files:
             metadata, schema, footer = _read_footer(file)
             self._metadata.append(metadata)
-            self._size_bytes.append(file.stat().st_size)
+            self._size_bytes.append(_size_bytes(file))
             schemas.append(schema)
             digest.update(file.name.encode() + b"\0" + hashlib.sha256(footer).digest())
         self.fingerprint: str = digest.hexdigest()[:32]
@@ -116,18 +118,21 @@ class ParquetSource:
         where = f"{self.files[file]}, row group {group}"
         names = [form.name for form in self.formats]
         try:
-            size_bytes = self.files[file].stat().st_size
+            size_bytes = _size_bytes(self.files[file])
             if size_bytes != self._size_bytes[file]:
                 raise OSError(f"{size_bytes} bytes, it had {self._size_bytes[file]}")
-            with pq.ParquetFile(
-                self.files[file],
-                metadata=self._metadata[file],
-                pre_buffer=True,
-                page_checksum_verification=True,
-            ) as parquet:
+            with (
+                _open(self.files[file]) as handle,
+                pq.ParquetFile(
+                    handle,
+                    metadata=self._metadata[file],
+                    pre_buffer=True,
+                    page_checksum_verification=True,
+                ) as parquet,
+            ):
                 # The reader's own thread decodes: pyarrow's pool would compete with training.
                 table = parquet.read_row_group(group, columns=names, use_threads=False)
-        except (OSError, pa.ArrowException) as error:
+        except _errors(self.files[file]) as error:
             raise ParquetFileError(
                 f"{where} cannot be read ({error}); the file is damaged or was replaced while "
                 "in use: write it again"
@@ -188,17 +193,33 @@ class ParquetSource:
         return first
 
 
-def _read_footer(file: Path) -> tuple[pq.FileMetaData, pa.Schema, bytes]:
+def _size_bytes(file: DataFile) -> int:
+    return file.size_bytes() if isinstance(file, RemoteFile) else file.stat().st_size
+
+
+def _open(file: DataFile) -> AbstractContextManager[Any]:
+    """Open for reading: a local file by pyarrow itself, which reads without the GIL."""
+    opened: AbstractContextManager[Any]
+    opened = file.open() if isinstance(file, RemoteFile) else pa.OSFile(str(file))
+    return opened
+
+
+def _errors(file: DataFile) -> tuple[type[Exception], ...]:
+    # Each remote file system raises what its client library raises.
+    return (Exception,) if isinstance(file, RemoteFile) else (OSError, pa.ArrowException)
+
+
+def _read_footer(file: DataFile) -> tuple[pq.FileMetaData, pa.Schema, bytes]:
     """Read the footer parsed, its Arrow schema, and its bytes."""
     try:
-        with file.open("rb") as handle:
+        with _open(file) as handle:
             with pq.ParquetFile(handle) as parquet:
                 metadata, schema = parquet.metadata, parquet.schema_arrow
             handle.seek(-8, os.SEEK_END)
             size_bytes = int.from_bytes(handle.read(4), "little")
             handle.seek(-8 - size_bytes, os.SEEK_END)
-            return metadata, schema, handle.read(size_bytes)
-    except (OSError, pa.ArrowException) as error:
+            return metadata, schema, bytes(handle.read(size_bytes))
+    except _errors(file) as error:
         raise ParquetFileError(
             f"{file} is not a complete parquet file ({error}); a truncated copy or another "
             "format: write or copy it again"

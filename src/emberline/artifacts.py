@@ -23,7 +23,15 @@ from typing import Any
 
 from emberline.errors import ArtifactCorruptError, ArtifactMissingError, ArtifactVersionError
 
-__all__ = ["MANIFEST", "Manifest", "Staging", "open_directory", "recover", "write_directory"]
+__all__ = [
+    "MANIFEST",
+    "Manifest",
+    "Staging",
+    "open_directory",
+    "parse_manifest",
+    "recover",
+    "write_directory",
+]
 
 MANIFEST = "_manifest.json"
 
@@ -166,8 +174,27 @@ def open_directory(
         raise ArtifactMissingError(
             f"no complete {kind} at {target}: {MANIFEST} is missing (an interrupted save?)"
         )
+    manifest = parse_manifest(file.read_bytes(), str(target), kind=kind, max_version=max_version)
+    for name, entry in manifest.files.items():
+        _check_file(target, name, entry, verify=verify)
+    return manifest
+
+
+def parse_manifest(data: bytes, directory: str, *, kind: str, max_version: int) -> Manifest:
+    """Read a manifest's text, wherever its directory is; the files are for the caller to check.
+
+    Args:
+        data: the text.
+        directory: named in messages.
+        kind: the kind it must have.
+        max_version: the newest format version that the caller reads.
+
+    Raises:
+        ArtifactVersionError: another kind, or a newer format version.
+        ArtifactCorruptError: not a manifest.
+    """
     try:
-        raw = json.loads(file.read_bytes())
+        raw = json.loads(data)
         manifest = Manifest(
             kind=str(raw["kind"]),
             version=int(raw["version"]),
@@ -176,17 +203,15 @@ def open_directory(
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactCorruptError(
-            f"{file} is not a manifest ({error}); restore the directory"
+            f"{directory}/{MANIFEST} is not a manifest ({error}); restore the directory"
         ) from error
     if manifest.kind != kind:
-        raise ArtifactVersionError(f"{target} holds a {manifest.kind}, expected a {kind}")
+        raise ArtifactVersionError(f"{directory} holds a {manifest.kind}, expected a {kind}")
     if manifest.version > max_version:
         raise ArtifactVersionError(
-            f"{target}: {kind} format version {manifest.version} is newer than {max_version}, "
+            f"{directory}: {kind} format version {manifest.version} is newer than {max_version}, "
             "the newest this emberline reads; upgrade emberline"
         )
-    for name, entry in manifest.files.items():
-        _check_file(target, name, entry, verify=verify)
     return manifest
 
 
