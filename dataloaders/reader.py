@@ -84,7 +84,11 @@ class BatchReader(Iterator[Arrays]):
         arrays = self._again
         if arrays is None:
             self._next = None  # raised once: later calls find the end, as with any failed iterator
-            arrays = self.ahead.get(number, alone=self._alone)
+            try:
+                arrays = self.ahead.get(number, alone=self._alone)
+            except BaseException:  # an error, or Ctrl-C while waiting
+                self.close()
+                raise
         self._next = next(self._numbers, None)
         repeated = self._next == number
         # Copied before the consumer has it and may write into it.

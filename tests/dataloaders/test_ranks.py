@@ -203,4 +203,4 @@ def test_bad_arguments(write_files: WriteFiles) -> None:
         ({"threads": "all"}, "threads is 'all'; expected an integer"),
     ):
         with pytest.raises(DataError, match=message):
-            make(files, **arguments)  # type: ignore[arg-type]
+            make(files, **arguments)
