@@ -66,8 +66,9 @@ class Loader:
             "uneven" gives the first ranks one batch more.
         prefetch_bytes: memory for batches made ahead by threads; 0 reads when asked, without
             threads. One window is always read, whatever its size.
-        threads: how many read ahead; "auto" is one for each core. The order depends neither on
-            them nor on `prefetch_bytes`.
+        threads: how many read ahead; "auto" is one for each core. Files of numbers that Polars
+            wrote are decoded by Polars on its own pool (POLARS_MAX_THREADS). The order depends
+            neither on threads nor on `prefetch_bytes`.
 
     Raises:
         DatasetNotFoundError: no such path, or no parquet files there.

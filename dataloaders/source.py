@@ -4,11 +4,13 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from itertools import accumulate, chain
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from emberline.dataloaders import polars_decoder
 from emberline.dataloaders.column import Column, ColumnFormat
 from emberline.dataloaders.errors import MissingColumnError, ParquetFileError
 from emberline.dataloaders.files import DataFile, FileList
@@ -85,14 +87,14 @@ class ParquetSource:
             form.with_fill(fills.get(form.name)) for form in formats
         )
         self.roles.check(self.formats)
+        self._polars = [polars_decoder.can_decode(m, self.formats) for m in self._metadata]
+        self._first_rows = [list(accumulate(_group_rows(m), initial=0)) for m in self._metadata]
         self._row_groups = [
             (file, group)
             for file, metadata in enumerate(self._metadata)
             for group in range(metadata.num_row_groups)
         ]
-        self.row_group_rows: tuple[int, ...] = tuple(
-            self._metadata[file].row_group(group).num_rows for file, group in self._row_groups
-        )
+        self.row_group_rows: tuple[int, ...] = tuple(chain(*map(_group_rows, self._metadata)))
         if sum(self.row_group_rows) == 0:
             raise DataError(
                 f"no rows in {len(self.files)} parquet file(s), the first is {self.files[0]}"
@@ -121,17 +123,7 @@ class ParquetSource:
             size_bytes = _size_bytes(self.files[file])
             if size_bytes != self._size_bytes[file]:
                 raise OSError(f"{size_bytes} bytes, it had {self._size_bytes[file]}")
-            with (
-                _open(self.files[file]) as handle,
-                pq.ParquetFile(
-                    handle,
-                    metadata=self._metadata[file],
-                    pre_buffer=True,
-                    page_checksum_verification=True,
-                ) as parquet,
-            ):
-                # The reader's own thread decodes: pyarrow's pool would compete with training.
-                table = parquet.read_row_group(group, columns=names, use_threads=False)
+            table = self._decode(file, group, names)
         except _errors(self.files[file]) as error:
             raise ParquetFileError(
                 f"{where} cannot be read ({error}); the file is damaged or was replaced while "
@@ -150,6 +142,25 @@ class ParquetSource:
             except DataError as error:
                 raise DataError(f"{where}: {error}") from error
         return columns
+
+    def _decode(self, file: int, group: int, names: Sequence[str]) -> pa.Table:
+        path = self.files[file]
+        if self._polars[file] and not isinstance(path, RemoteFile):
+            first, end = self._first_rows[file][group : group + 2]
+            table = polars_decoder.decode(path, names, first, end - first)
+            if table is not None:
+                return table
+        with (
+            _open(path) as handle,
+            pq.ParquetFile(
+                handle,
+                metadata=self._metadata[file],
+                pre_buffer=True,
+                page_checksum_verification=True,
+            ) as parquet,
+        ):
+            # The reader's own threads decode: pyarrow's pool would compete with training.
+            return parquet.read_row_group(group, columns=names, use_threads=False)
 
     def _check_same_names(self, schemas: Sequence[pa.Schema]) -> None:
         """All columns were asked for: a column in only some files must not vanish silently."""
@@ -191,6 +202,10 @@ class ParquetSource:
                 )
         assert first is not None, "there is at least one file"
         return first
+
+
+def _group_rows(metadata: pq.FileMetaData) -> list[int]:
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
 
 def _size_bytes(file: DataFile) -> int:
