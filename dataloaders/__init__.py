@@ -7,13 +7,16 @@ from emberline.dataloaders.errors import (
     ParquetFileError,
 )
 from emberline.dataloaders.frame import to_batch
-from emberline.dataloaders.loader import Batch, Loader
+from emberline.dataloaders.loader import Loader
+from emberline.dataloaders.mapped import MappedLoader
+from emberline.dataloaders.stream import Batch
 
 __all__ = [
     "Batch",
     "DatasetNotFoundError",
     "Loader",
     "LoaderStateError",
+    "MappedLoader",
     "MissingColumnError",
     "ParquetFileError",
     "to_batch",

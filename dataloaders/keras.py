@@ -17,15 +17,16 @@ import tensorflow as tf
 
 from emberline.dataloaders.column import ColumnFormat
 from emberline.dataloaders.errors import LoaderStateError
+from emberline.dataloaders.loader import Loader
 from emberline.errors import DataError
 
 if TYPE_CHECKING:
-    from emberline.dataloaders.loader import Loader
+    from emberline.dataloaders.stream import BatchStream
 
 __all__ = ["as_tf_dataset"]
 
 
-def as_tf_dataset(loader: "Loader", *, prefetch: int = 0) -> tf.data.Dataset:
+def as_tf_dataset(loader: "BatchStream", *, prefetch: int = 0) -> tf.data.Dataset:
     """Wrap a loader for `model.fit(ds, epochs=n)`, `validation_data=`, `evaluate` and `predict`.
 
     One iteration of the data set is one epoch of the loader: its order is that of
@@ -36,7 +37,7 @@ def as_tf_dataset(loader: "Loader", *, prefetch: int = 0) -> tf.data.Dataset:
     call `as_keras` again for the epochs after it.
 
     Args:
-        loader: the batches.
+        loader: the batches. With transforms or a map, the first one is read to see what they give.
         prefetch: batches that TensorFlow converts ahead. With 0 the loader's `state_dict` is
             exact at every training step; otherwise it may run ahead by `prefetch` batches.
 
@@ -50,9 +51,7 @@ def as_tf_dataset(loader: "Loader", *, prefetch: int = 0) -> tf.data.Dataset:
             into another part of an epoch than the data set was made for.
     """
     first = loader.first_batch
-    features = _specs(loader.feature_formats)
-    targets = _specs(loader.target_formats)
-    target: Any = next(iter(targets.values())) if len(targets) == 1 else targets
+    signature = _signature(loader)
 
     def batches() -> Iterator[Any]:
         if loader.first_batch != first:
@@ -61,13 +60,8 @@ def as_tf_dataset(loader: "Loader", *, prefetch: int = 0) -> tf.data.Dataset:
                 f"{loader.first_batch}; call as_keras() again after load_state_dict() or after the rest of "
                 "an epoch"
             )
-        for batch in loader:
-            yield batch if targets else batch[0]
+        yield from map(_for_keras, loader)
 
-    signature: Any = (features, target) if targets else features
-    if loader.weight_format is not None:
-        (weights,) = _specs((loader.weight_format,)).values()
-        signature = (features, target, weights)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(loader) - first))
     options = tf.data.Options()
@@ -75,6 +69,35 @@ def as_tf_dataset(loader: "Loader", *, prefetch: int = 0) -> tf.data.Dataset:
     options.experimental_optimization.inject_prefetch = False
     dataset = dataset.with_options(options)
     return dataset.prefetch(prefetch) if prefetch else dataset
+
+
+def _for_keras(batch: Any) -> Any:
+    """Leave out a target that is not there: what Keras takes is then `x` alone."""
+    without = isinstance(batch, tuple) and len(batch) == 2 and batch[1] is None
+    return batch[0] if without else batch
+
+
+def _signature(loader: "BatchStream") -> Any:
+    if not isinstance(loader, Loader) or loader.transforms:
+        return tf.nest.map_structure(_spec_like, _for_keras(loader.peek()))
+    features = _specs(loader.feature_formats)
+    targets = _specs(loader.target_formats)
+    target: Any = next(iter(targets.values())) if len(targets) == 1 else targets
+    if loader.weight_format is not None:
+        (weights,) = _specs((loader.weight_format,)).values()
+        return features, target, weights
+    return (features, target) if targets else features
+
+
+def _spec_like(array: Any) -> tf.TensorSpec:
+    """The shape with any number of rows, and the dtype."""
+    found = np.asarray(array)
+    if found.dtype.kind in "mM":
+        raise DataError(
+            f"a transform gives dtype {found.dtype}, which TensorFlow does not have; cast it there"
+        )
+    dtype = tf.string if found.dtype.kind in "OUS" else tf.as_dtype(found.dtype)
+    return tf.TensorSpec([None, *found.shape[1:]] if found.ndim else [], dtype)
 
 
 def _specs(formats: tuple[ColumnFormat, ...]) -> dict[str, tf.TensorSpec]:

@@ -3,9 +3,11 @@
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+from typing import Any, Literal, SupportsIndex
 
-from emberline.dataloaders.arrow import is_frame
+import pyarrow as pa
+
+from emberline.dataloaders.arrow import batch_table, is_frame
 from emberline.dataloaders.column import ColumnFormat
 from emberline.dataloaders.files import find_files
 from emberline.dataloaders.frame_source import FrameSource
@@ -15,19 +17,14 @@ from emberline.dataloaders.reader import Arrays, BatchReader, available_cores
 from emberline.dataloaders.row_source import RowSource
 from emberline.dataloaders.share import Remainder, Share
 from emberline.dataloaders.source import ParquetSource
+from emberline.dataloaders.stream import Batch, BatchStream
+from emberline.dataloaders.transforms import Transforms
 from emberline.errors import DataError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 __all__ = ["Batch", "Loader"]
 
-Batch = tuple[Any, ...]
-"""`(x, y)`, or `(x, y, w)` with weights: features by name; the target (an array, a dict of
-several, or None); the rows' weights."""
 
-
-class Loader:
+class Loader(BatchStream):
     """Batches of parquet files, in an order that depends on the seed and the epoch only.
 
     Iterating once is one epoch and gives `(x, y)`: `x` maps names to arrays, `y` is the array of
@@ -59,6 +56,9 @@ class Loader:
         fill: what stands for a null: one value (0) for every column that can hold it, or values
             by column ({"price": 0.0}); inside lists too. Without it a null is an error.
         storage_options: what the file system of an address takes (keys, endpoints, ...).
+        transforms: steps that change the features of each batch, in this order: functions from
+            arrays by name to arrays by name, or fitted workflows; see `Transforms`. They run where
+            the batches are taken. `feature_formats` are those before them.
         rank: which of the ranks this one is, from 0.
         world: how many ranks train together, each with a loader of its own and equal settings.
         remainder: when the batches cannot be dealt evenly, "pad" lets some ranks deliver the last
@@ -92,6 +92,7 @@ class Loader:
         weights: str | None = None,
         fill: object = None,
         storage_options: Mapping[str, Any] | None = None,
+        transforms: Iterable[Any] | None = None,
         rank: int = 0,
         world: int = 1,
         remainder: Remainder = "pad",
@@ -124,6 +125,7 @@ class Loader:
             if is_frame(data)
             else ParquetSource(find_files(data, storage_options=storage_options), **roles)
         )
+        self._transforms = Transforms(transforms)
         self._plan = Plan(
             row_group_rows=self._source.row_group_rows,
             batch_size=batch_size,
@@ -173,6 +175,11 @@ class Loader:
         return self._number(self._start)
 
     @property
+    def transforms(self) -> Transforms:
+        """The steps that change the features."""
+        return self._transforms
+
+    @property
     def feature_formats(self) -> tuple[ColumnFormat, ...]:
         """Layout and dtype of the feature columns, in batch order."""
         return self._formats(self._source.roles.features)
@@ -215,11 +222,6 @@ class Loader:
                     self._start = self._next
                 yield self._split(arrays)
 
-    def epochs(self, count: int) -> Iterator[Batch]:
-        """Run `count` epochs as one iteration; after `load_state_dict` the first is the rest."""
-        for _ in range(count):
-            yield from self
-
     def peek(self) -> Batch:
         """Read the batch that comes next, and leave the position as it is.
 
@@ -228,6 +230,18 @@ class Loader:
         """
         with self._read(self._next, threads=0) as batches:
             return self._split(next(batches))
+
+    def read_epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Read an epoch of this rank from batch `first` on, and leave the position as it is.
+
+        Raises:
+            DataError: a negative epoch, or no such batch.
+        """
+        if not 0 <= first < len(self):
+            raise DataError(f"batch {first} does not exist: an epoch has {len(self)} batches")
+        start = replace(Position.start(epoch, self._plan.num_batches), delivered=first)
+        threads = self._threads if self._prefetch_bytes else 0
+        return map(self._split, self._read(start, threads=threads))
 
     def set_epoch(self, epoch: int) -> None:
         """Start the next iteration with the first batch of this epoch.
@@ -262,11 +276,18 @@ class Loader:
             state, self._share, self._order(), self._plan.num_batches
         )
 
-    def as_keras(self, *, prefetch: int = 0) -> "tf.data.Dataset":
-        """Give what `fit`, `evaluate` and `predict` take; see `keras.as_tf_dataset`."""
-        from emberline.dataloaders.keras import as_tf_dataset
+    def as_arrow(self) -> Iterator[pa.Table]:
+        """Run one epoch as Arrow tables: features, then targets, then weights.
 
-        return as_tf_dataset(self, prefetch=prefetch)
+        Numbers share their memory with the batch's arrays; see `batch_table`.
+        """
+        names = [name for form in self.target_formats for name in form.buffer_names()]
+        for x, y, *weights in self:
+            targets = y if isinstance(y, dict) else dict.fromkeys(names, y)
+            columns = {**x, **targets}
+            if self.weight_format is not None:
+                columns[self.weight_format.name] = weights[0]
+            yield batch_table(columns)
 
     def _number(self, position: Position) -> int:
         return len(self) - self._share.count(position.num_left) + position.delivered
@@ -302,7 +323,8 @@ class Loader:
         }
         y = next(iter(targets.values())) if len(targets) == 1 else targets or None
         weights = self._source.roles.weights
-        return (arrays, y) if weights is None else (arrays, y, arrays.pop(weights))
+        rest = (y,) if weights is None else (y, arrays.pop(weights))
+        return (self._transforms(arrays), *rest)
 
 
 def _integer(name: str, value: SupportsIndex) -> int:

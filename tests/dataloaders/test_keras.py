@@ -223,3 +223,17 @@ def test_weights_count_in_fit_and_evaluate(write_files: WriteFiles) -> None:
     assert model.evaluate(loader.as_keras(), verbose=0) == pytest.approx(expected, rel=1e-4)
     history = model.fit(loader.as_keras(), shuffle=False, verbose=0)
     assert history.history["loss"] == [pytest.approx(expected, rel=1e-4)]
+
+
+def test_transforms_give_the_signature(files: list[Path]) -> None:
+    def step(x: dict[str, Any]) -> dict[str, Any]:
+        return {"pair": x["pair"].astype("float32"), "text": x["id"].astype(str), **x}
+
+    loader = make(files, transforms=[step], shuffle=True)
+    dataset = loader.as_tf_dataset()
+    x, y = dataset.element_spec
+    assert x["text"] == tf.TensorSpec([None], tf.string)
+    assert x["pair"] == tf.TensorSpec([None, 2], tf.int32)
+    assert y == tf.TensorSpec([None], tf.int8)
+    seen = [element["text"].numpy().astype(int).tolist() for element, _ in dataset]
+    assert seen == ids(make(files, shuffle=True))

@@ -1,0 +1,86 @@
+"""Functions that change the features of every batch."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from emberline.dataloaders.arrow import batch_table
+from emberline.dataloaders.frame import to_batch
+from emberline.dataloaders.read_ahead import Arrays
+from emberline.errors import DataError
+
+__all__ = ["Transforms"]
+
+Step = Callable[[Arrays], Mapping[str, Any]]
+
+
+class Transforms:
+    """A chain of steps from features to features, in the order given.
+
+    Each takes the arrays by name and gives arrays by name, for as many rows and in the same order;
+    columns that it does not give are gone. A fitted workflow, or anything else with a method
+    `transform`, gets the features as a Polars frame and gives a frame.
+
+    Args:
+        steps: functions, objects with `transform`, or None.
+
+    Raises:
+        DataError: a step that is neither; when called, a step that fails, or that changes the
+            number of rows. Names the step.
+    """
+
+    def __init__(self, steps: Iterable[Any] | None) -> None:
+        """Check that every step can be called."""
+        self._steps: list[tuple[str, Step]] = []
+        if callable(steps) or hasattr(steps, "transform"):
+            raise DataError(f"transforms is {steps!r}; expected a list of steps: [{steps!r}]")
+        for number, step in enumerate(steps or ()):
+            kind = getattr(step, "__qualname__", type(step).__qualname__)
+            name = f"transforms[{number}] ({kind})"
+            if hasattr(step, "transform"):
+                self._steps.append((name, partial(_by_frame, step)))
+            elif callable(step):
+                self._steps.append((name, step))
+            else:
+                raise DataError(
+                    f"{name} is {step!r}; expected a function of the arrays by name, or an object "
+                    "with a method transform, as a fitted workflow"
+                )
+
+    def __bool__(self) -> bool:
+        return bool(self._steps)
+
+    def __call__(self, features: Arrays) -> Arrays:
+        """Run all steps."""
+        for name, step in self._steps:
+            rows = _lengths(features)
+            try:
+                given = step(features)
+                if not isinstance(given, Mapping):
+                    raise DataError(f"it gave a {type(given).__name__}; expected arrays by name")
+                features = dict(given)
+            except Exception as error:
+                raise DataError(f"{name} failed: {error}") from error
+            if features and _lengths(features) != rows:
+                raise DataError(
+                    f"{name} gave arrays of {sorted(_lengths(features))} rows for {sorted(rows)}; "
+                    "a step keeps the rows, which belong to the target's"
+                )
+        return features
+
+
+def _by_frame(step: Any, features: Arrays) -> Arrays:
+    import polars as pl  # here: most loaders need none of it
+
+    return to_batch(step.transform(pl.DataFrame(batch_table(features))))
+
+
+def _lengths(features: Mapping[str, Any]) -> set[int]:
+    """Rows by each array: one number if all agree; a ragged column counts by its offsets."""
+    lengths = set()
+    for name, array in features.items():
+        if name.endswith("__offsets"):
+            lengths.add(len(array) - 1)
+        elif f"{name.removesuffix('__values')}__offsets" not in features:
+            lengths.add(len(array))
+    return lengths
