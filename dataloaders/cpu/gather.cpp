@@ -7,10 +7,13 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/vector.h>
+#include <sys/mman.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <vector>
 
@@ -37,26 +40,59 @@ i64 length(const Array& array) {
   return static_cast<i64>(array.shape(0));
 }
 
-// Memory of one thread, kept from call to call: hot in its cache, and its pages are there.
-// Columns of windows beyond this are not cached anyway, and their memory is given back.
+// Memory of one thread, kept from call to call: hot in its cache, and its pages are there. In large
+// pages, or random reads would miss the translation buffer. Nothing is written when it grows.
+class Memory {
+ public:
+  Memory() = default;
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  ~Memory() { std::free(data_); }
+
+  void* at_least(std::size_t bytes) {
+    if (bytes_ >= bytes) return data_;
+    std::free(data_);
+    bytes_ = 0;
+    const std::size_t rounded = (bytes + kPage - 1) / kPage * kPage;
+    data_ = std::aligned_alloc(kPage, rounded);
+    if (data_ == nullptr) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    madvise(data_, rounded, MADV_HUGEPAGE);  // a hint: without it the same, slower
+#endif
+    bytes_ = rounded;
+    return data_;
+  }
+
+  void keep_at_most(std::size_t bytes) {
+    if (bytes_ <= bytes) return;
+    std::free(data_);
+    data_ = nullptr;
+    bytes_ = 0;
+  }
+
+ private:
+  static constexpr std::size_t kPage = std::size_t{2} << 20;
+
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+// Columns of windows beyond this are in no cache anyway, and their memory is given back.
 constexpr std::size_t kKeptBytes = std::size_t{16} << 20;
 
 template <class T>
 class Scratch {
  public:
   T* resize(i64 count) {
-    if (values_.size() < static_cast<std::size_t>(count)) values_.resize(count);
-    return values_.data();
+    return static_cast<T*>(memory_.at_least(static_cast<std::size_t>(count) * sizeof(T)));
   }
-  ~Scratch() {
-    if (values_.size() * sizeof(T) > kKeptBytes) std::vector<T>().swap(values_);
-  }
+  ~Scratch() { memory_.keep_at_most(kKeptBytes); }
 
  private:
-  static thread_local std::vector<T> values_;
+  static thread_local Memory memory_;
 };
 template <class T>
-thread_local std::vector<T> Scratch<T>::values_;
+thread_local Memory Scratch<T>::memory_;
 
 template <i64 kSize>
 void take(const u8* from, const u32* rows, u8* to, i64 count) {
