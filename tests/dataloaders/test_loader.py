@@ -91,6 +91,7 @@ LAYOUTS = st.lists(
     seed=st.integers(0, 2**64 - 1),
     window=st.integers(1, 5),
     prefetch_bytes=st.sampled_from([0, 1, 1000, 2**20]),
+    threads=st.sampled_from(["auto", 1, 2, 7]),
 )
 def test_two_epochs_are_exact(
     write_files: WriteFiles,
@@ -100,6 +101,7 @@ def test_two_epochs_are_exact(
     seed: int,
     window: int,
     prefetch_bytes: int,
+    threads: Any,
 ) -> None:
     loader = Loader(
         write_files(layout),
@@ -109,6 +111,7 @@ def test_two_epochs_are_exact(
         window_row_groups=window,
         targets="label",
         prefetch_bytes=prefetch_bytes,
+        threads=threads,
     )
     assert loader.num_rows == sum(map(sum, layout))
     for epoch in range(2):
