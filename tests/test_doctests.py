@@ -11,6 +11,9 @@ import emberline
 # These import TensorFlow, which takes seconds; tests/models/test_examples.py has their examples.
 HEAVY = (
     "emberline.dataloaders.keras",
+    "emberline.dataloaders.merlin",
+    "emberline.dataloaders.pydataset",
+    "emberline.dataloaders.tensors",
     "emberline.models.callbacks.",
     "emberline.models.checkpoint",
     "emberline.models.embedding.",
