@@ -2,6 +2,7 @@
 
 from emberline.dataloaders.errors import (
     DatasetNotFoundError,
+    DeviceError,
     LoaderStateError,
     MissingColumnError,
     ParquetFileError,
@@ -14,6 +15,7 @@ from emberline.dataloaders.stream import Batch
 __all__ = [
     "Batch",
     "DatasetNotFoundError",
+    "DeviceError",
     "Loader",
     "LoaderStateError",
     "MappedLoader",

@@ -4,6 +4,7 @@ from emberline.errors import DataError, EmberlineError
 
 __all__ = [
     "DatasetNotFoundError",
+    "DeviceError",
     "LoaderStateError",
     "MissingColumnError",
     "ParquetFileError",
@@ -12,6 +13,10 @@ __all__ = [
 
 class DatasetNotFoundError(DataError, FileNotFoundError):
     """No such path, or no parquet files at it."""
+
+
+class DeviceError(EmberlineError, RuntimeError):
+    """A device that is not there, or that cannot hold a column."""
 
 
 class ParquetFileError(DataError, OSError):

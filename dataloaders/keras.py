@@ -78,6 +78,11 @@ def _for_keras(batch: Any) -> Any:
 
 
 def _signature(loader: "BatchStream") -> Any:
+    if isinstance(loader, Loader) and loader.device != "cpu":
+        raise DataError(
+            f"device={loader.device!r}: a tf.data.Dataset is made on the host; use device='cpu', "
+            "or tensors.to_tensors(batch) in a loop of your own"
+        )
     if not isinstance(loader, Loader) or loader.transforms:
         return tf.nest.map_structure(_spec_like, _for_keras(loader.peek()))
     features = _specs(loader.feature_formats)

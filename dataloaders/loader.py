@@ -9,6 +9,9 @@ import pyarrow as pa
 
 from emberline.dataloaders.arrow import batch_table, is_frame
 from emberline.dataloaders.column import ColumnFormat
+from emberline.dataloaders.device import Device, open_device
+from emberline.dataloaders.device_gather import check_formats
+from emberline.dataloaders.device_reader import DeviceReader
 from emberline.dataloaders.files import find_files
 from emberline.dataloaders.frame_source import FrameSource
 from emberline.dataloaders.plan import Plan
@@ -69,12 +72,15 @@ class Loader(BatchStream):
         threads: how many read ahead; "auto" is one for each core. Files of numbers that Polars
             wrote are decoded by Polars on its own pool (POLARS_MAX_THREADS). The order depends
             neither on threads nor on `prefetch_bytes`.
+        device: "cpu" and "auto" give NumPy arrays; "gpu" gives CuPy arrays of the same batches
+            (numbers only; `tensors.to_tensors` hands them to TensorFlow). Not yet run on a GPU.
 
     Raises:
         DatasetNotFoundError: no such path, or no parquet files there.
         MissingColumnError: a column or target is not in the files.
         ParquetFileError: a file is truncated or damaged (while iterating: names the row group).
         DataError: no rows, files that differ, nulls in a column (while iterating), bad settings.
+        DeviceError: device="gpu" without CuPy or a device, or with strings or dates.
         ArtifactError: a dataset directory that is incomplete, damaged or newer.
     """
 
@@ -98,6 +104,7 @@ class Loader(BatchStream):
         remainder: Remainder = "pad",
         prefetch_bytes: int = 256 * 2**20,
         threads: int | Literal["auto"] = "auto",
+        device: Device = "auto",
     ) -> None:
         """Read the footers of all files and check them; no thread starts before iteration."""
         self._prefetch_bytes = _integer("prefetch_bytes", prefetch_bytes)
@@ -111,6 +118,7 @@ class Loader(BatchStream):
         self._share = Share(
             rank=_integer("rank", rank), world=_integer("world", world), remainder=remainder
         )
+        self._xp = open_device(device)
         batch_size = _integer("batch_size", batch_size)
         if batch_size < 1:  # before any file is read
             raise DataError(f"batch_size is {batch_size}; expected 1 or more")
@@ -125,6 +133,8 @@ class Loader(BatchStream):
             if is_frame(data)
             else ParquetSource(find_files(data, storage_options=storage_options), **roles)
         )
+        if self._xp is not None:
+            check_formats(self._source.formats)
         self._transforms = Transforms(transforms)
         self._plan = Plan(
             row_group_rows=self._source.row_group_rows,
@@ -175,6 +185,11 @@ class Loader(BatchStream):
         return self._number(self._start)
 
     @property
+    def device(self) -> str:
+        """Where the arrays are: "cpu" or "gpu"."""
+        return "cpu" if self._xp is None else "gpu"
+
+    @property
     def transforms(self) -> Transforms:
         """The steps that change the features."""
         return self._transforms
@@ -202,7 +217,7 @@ class Loader(BatchStream):
             order = f"shuffled in {windows}, seed {self._plan.seed}"
         return (
             f"Loader({self._source}, {self.num_rows} rows, {len(self)} batches "
-            f"of {self.batch_size}, {order}, at epoch {self.epoch}, batch {self.batch})"
+            f"of {self.batch_size} on the {self.device}, {order}, at epoch {self.epoch}, batch {self.batch})"
         )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -292,13 +307,13 @@ class Loader(BatchStream):
     def _number(self, position: Position) -> int:
         return len(self) - self._share.count(position.num_left) + position.delivered
 
-    def _read(self, position: Position, *, threads: int) -> BatchReader:
+    def _read(self, position: Position, *, threads: int) -> BatchReader | DeviceReader:
+        epoch = self._plan.epoch(position.epoch)
+        batches = self._share.numbers(position.left, position.delivered)
+        if self._xp is not None:
+            return DeviceReader(self._xp, self._source, epoch, batches, threads=threads)
         return BatchReader(
-            self._source,
-            self._plan.epoch(position.epoch),
-            self._share.numbers(position.left, position.delivered),
-            threads=threads,
-            budget_bytes=self._prefetch_bytes,
+            self._source, epoch, batches, threads=threads, budget_bytes=self._prefetch_bytes
         )
 
     def _order(self) -> dict[str, Any]:

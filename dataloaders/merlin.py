@@ -13,7 +13,7 @@ Batches are merlin-dataloader 23.08's: `(dict of tensors, y)`, a ragged list col
 | parts_per_chunk | windows of four times as many row groups |
 | global_size, global_rank | `world` and `rank`; every rank gets equally many batches (merlin's did not) |
 | transforms | functions of the features and fitted workflows; one or a list |
-| device | None and "auto", "cpu" and "gpu" as ours; a number is the GPU for any but "cpu" |
+| device | None is "auto", a number is "gpu": CuPy's current device |
 | label_names | `targets` |
 | cat_names, cont_names | the feature columns, when given (NVTabular gave all columns all the same) |
 | schema | the columns to give, and by its tag the targets |
@@ -73,8 +73,8 @@ class Loader(LoaderPyDataset):
             "rank": 0 if global_rank is None else global_rank,
             "drop_last": drop_last,
             "transforms": _steps(transforms),
+            "device": _device(device),
         }
-        _check_device(device)
         self._functions: list[Callable[..., Any]] = []
         self._running: Iterator[Any] | None = None
         self._asked = 0  # batches of this epoch that Keras has asked for
@@ -247,9 +247,10 @@ def _steps(transforms: Any) -> Any:
     return [transforms] if alone else transforms
 
 
-def _check_device(device: int | str | None) -> None:
-    if device not in (None, "auto", "cpu"):
-        raise DataError(f"device is {device!r}; batches are made by the CPU: device='cpu'")
+def _device(device: int | str | None) -> str:
+    if device is None:
+        return "auto"
+    return "gpu" if isinstance(device, int) else device
 
 
 def _refuse(**arguments: tuple[Any, str]) -> None:

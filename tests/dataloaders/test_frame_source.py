@@ -143,4 +143,4 @@ def test_what_a_frame_lacks() -> None:
 
 
 def test_its_repr_says_frame() -> None:
-    assert repr(Loader(FRAME, 4)).startswith("Loader(a frame, 23 rows, 6 batches of 4")
+    assert repr(Loader(FRAME, 4)).startswith("Loader(a frame, 23 rows, 6 batches of 4 on the cpu")

@@ -314,7 +314,7 @@ def test_bad_arguments(write_files: WriteFiles, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="epoch is -3; expected 0 or more"):
         loader.set_epoch(-3)
     assert repr(loader) == (
-        "Loader(1 files, 4 rows, 2 batches of 2, in file order, at epoch 0, batch 0)"
+        "Loader(1 files, 4 rows, 2 batches of 2 on the cpu, in file order, at epoch 0, batch 0)"
     )
 
 
