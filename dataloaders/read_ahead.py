@@ -130,7 +130,8 @@ class ReadAhead:
 
     def _next_step(self) -> tuple[Window, Step] | None:
         while not self._stopped:
-            for window in self._windows:  # the oldest first: it is needed first
+            # The oldest first: it is needed first. A copy: the finalizer may empty it in the loop.
+            for window in tuple(self._windows):
                 if self._failed is not None and window.wanted.parts[0].batch >= self._failed:
                     return None
                 step = window.next_step()

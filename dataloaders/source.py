@@ -22,6 +22,8 @@ from emberline.etl.schema import Schema
 
 __all__ = ["ParquetSource"]
 
+_LARGE_ROW_GROUP_VALUES = 2**24
+
 
 class ParquetSource:
     """The row groups of all files, numbered through, and how to decode them.
@@ -159,8 +161,11 @@ class ParquetSource:
                 page_checksum_verification=True,
             ) as parquet,
         ):
-            # The reader's own threads decode: pyarrow's pool would compete with training.
-            return parquet.read_row_group(group, columns=names, use_threads=False)
+            # The reader's own threads decode: pyarrow's pool would compete with training. But a
+            # row group so large that it is read alone would leave all of them but one waiting.
+            values = self._metadata[file].row_group(group).num_rows * len(names)
+            large = values >= _LARGE_ROW_GROUP_VALUES
+            return parquet.read_row_group(group, columns=names, use_threads=large)
 
     def _check_same_names(self, schemas: Sequence[pa.Schema]) -> None:
         """All columns were asked for: a column in only some files must not vanish silently."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -104,6 +105,25 @@ def test_threads_change_nothing(
         batch_size, threads=threads, budget_bytes=budget_bytes, batches=runs, **order
     )
     assert flat(some) == [expected[number] for number in numbers]
+
+
+def test_a_large_row_group_is_decoded_on_several_threads(
+    write_files: WriteFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    read_row_group = pq.ParquetFile.read_row_group
+
+    def noted(self: Any, *args: Any, use_threads: bool, **more: Any) -> Any:
+        seen.append(use_threads)
+        return read_row_group(self, *args, use_threads=use_threads, **more)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
+    source = Watched(write_files([[40]]))
+    expected = flat(source.reader(7, shuffle=True))
+    assert seen == [False]
+    monkeypatch.setattr("emberline.dataloaders.source._LARGE_ROW_GROUP_VALUES", 40 * 7)
+    assert flat(source.reader(7, shuffle=True)) == expected
+    assert seen == [False, True]
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
