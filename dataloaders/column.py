@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emberline.dataloaders.fill import fill_array
 from emberline.errors import DataError
+from emberline.etl.schema import ColumnSchema
 
 __all__ = ["Column", "ColumnFormat"]
 
@@ -93,6 +94,15 @@ class ColumnFormat:
         if self.layout == "ragged":
             return (f"{self.name}__values", f"{self.name}__offsets")
         return (self.name,)
+
+    def column_schema(self) -> ColumnSchema:
+        """Describe it as a column of a schema, without tags."""
+        return ColumnSchema(
+            self.name,
+            "string" if self.dtype == np.dtype(object) else str(self.dtype),
+            is_list=self.layout != "scalar",
+            is_ragged=self.layout == "ragged",
+        )
 
     def __str__(self) -> str:
         shape = {"scalar": "", "fixed": f"[{self.width}]", "ragged": "[ragged]"}[self.layout]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from emberline.dataloaders.arrow import to_table
 from emberline.dataloaders.column import Column, ColumnFormat
@@ -14,6 +15,7 @@ from emberline.dataloaders.errors import MissingColumnError
 from emberline.dataloaders.fill import fill_values
 from emberline.dataloaders.roles import Roles
 from emberline.errors import DataError, nearest
+from emberline.etl.schema import Schema
 
 __all__ = ["ROW_GROUP_ROWS", "FrameSource"]
 
@@ -27,6 +29,7 @@ class FrameSource:
 
     Attributes:
         roles: what the columns are for.
+        schema: as given.
         formats: the columns of a batch, features first, then targets, then weights.
         row_group_rows: rows of every row group.
     """
@@ -39,23 +42,33 @@ class FrameSource:
         targets: str | Iterable[str] | None = None,
         weights: str | None = None,
         fill: object = None,
+        schema: Schema | None = None,
     ) -> None:
         """Choose the columns and check their types.
 
         Args:
             frame: see `to_table`.
             columns: the feature columns; None is all of them without another role.
-            targets: None and an empty list are none.
+            targets: None is the schema's columns tagged "target"; an empty list is none.
             weights: the column of row weights.
             fill: what stands for a null; see `fill_values`.
+            schema: its columns are those there are; list columns that it does not call ragged
+                have one length.
 
         Raises:
             MissingColumnError: a column that the frame does not have.
             DataError: no rows, or a type without a place in a batch.
         """
         table = to_table(frame)
+        self.schema = schema
         known = table.column_names
-        self.roles = Roles.choose(known, columns=columns, targets=targets, weights=weights)
+        self.roles = Roles.choose(
+            known if schema is None else schema.names,
+            columns=columns,
+            targets=targets,
+            weights=weights,
+            schema=schema,
+        )
         for name in self.roles:
             if name not in known:
                 raise MissingColumnError(
@@ -69,8 +82,7 @@ class FrameSource:
         types = {field.name: field.type for field in self._table.schema}
         fills = fill_values(fill, types)
         self.formats = tuple(
-            ColumnFormat.from_arrow(name, kind).with_fill(fills.get(name))
-            for name, kind in types.items()
+            self._format(name, kind).with_fill(fills.get(name)) for name, kind in types.items()
         )
         self.roles.check(self.formats)
         whole, rest = divmod(table.num_rows, ROW_GROUP_ROWS)
@@ -78,6 +90,14 @@ class FrameSource:
 
     def __str__(self) -> str:
         return "a frame"
+
+    def _format(self, name: str, kind: pa.DataType) -> ColumnFormat:
+        form = ColumnFormat.from_arrow(name, kind)
+        column = self.schema[name] if self.schema is not None and name in self.schema else None
+        if form.layout != "ragged" or column is None or column.is_ragged:
+            return form
+        longest = pc.max(pc.list_value_length(self._table[name])).as_py()
+        return form.with_width(longest or 0)  # and `Column.decode` refuses shorter ones
 
     def read(self, index: int) -> dict[str, list[Column]]:
         """Give the columns of one row group, numbers as views of the frame's memory.

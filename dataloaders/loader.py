@@ -7,22 +7,20 @@ from typing import Any, Literal, SupportsIndex
 
 import pyarrow as pa
 
-from emberline.dataloaders.arrow import batch_table, is_frame
+from emberline.dataloaders.arrow import batch_table
 from emberline.dataloaders.column import ColumnFormat
 from emberline.dataloaders.device import Device, open_device
 from emberline.dataloaders.device_gather import check_formats
 from emberline.dataloaders.device_reader import DeviceReader
-from emberline.dataloaders.files import find_files
-from emberline.dataloaders.frame_source import FrameSource
+from emberline.dataloaders.open_source import open_source
 from emberline.dataloaders.plan import Plan
 from emberline.dataloaders.position import Position
 from emberline.dataloaders.reader import Arrays, BatchReader, available_cores
-from emberline.dataloaders.row_source import RowSource
 from emberline.dataloaders.share import Remainder, Share
-from emberline.dataloaders.source import ParquetSource
 from emberline.dataloaders.stream import Batch, BatchStream
 from emberline.dataloaders.transforms import Transforms
 from emberline.errors import DataError
+from emberline.etl.schema import Schema
 
 __all__ = ["Batch", "Loader"]
 
@@ -45,9 +43,10 @@ class Loader(BatchStream):
 
     Args:
         data: a dataset directory that the ETL wrote, a directory of `*.parquet`, a glob pattern
-            or a list of parquet files; or rows in memory: a Polars or pandas frame, an Arrow
-            table, or arrays by name (row groups of 65,536 rows; numbers are not copied). Paths may
-            be addresses that fsspec knows (`s3://...`), read by the ranges of the loaded columns.
+            or a list of parquet files, or an address that fsspec knows (`s3://...`, read by the
+            ranges of the loaded columns); or rows in memory: a Polars or pandas frame, an Arrow
+            table, or arrays by name (numbers are not copied; row groups of 65,536 rows). An
+            `etl.Dataset` is read from its parquet files if it is just those, else into memory.
         batch_size: rows of a batch; the last of an epoch may have fewer.
         shuffle: permute row groups, then rows inside windows of `window_row_groups` of them.
         seed: of the shuffle, 0 <= seed < 2**64.
@@ -122,16 +121,13 @@ class Loader(BatchStream):
         batch_size = _integer("batch_size", batch_size)
         if batch_size < 1:  # before any file is read
             raise DataError(f"batch_size is {batch_size}; expected 1 or more")
-        roles: dict[str, Any] = {
-            "columns": columns,
-            "targets": targets,
-            "weights": weights,
-            "fill": fill,
-        }
-        self._source: RowSource = (
-            FrameSource(data, **roles)
-            if is_frame(data)
-            else ParquetSource(find_files(data, storage_options=storage_options), **roles)
+        self._source = open_source(
+            data,
+            columns=columns,
+            targets=targets,
+            weights=weights,
+            fill=fill,
+            storage_options=storage_options,
         )
         if self._xp is not None:
             check_formats(self._source.formats)
@@ -193,6 +189,15 @@ class Loader(BatchStream):
     def transforms(self) -> Transforms:
         """The steps that change the features."""
         return self._transforms
+
+    @property
+    def schema(self) -> Schema:
+        """The columns of features and targets; with tags and properties where the data has a schema."""
+        declared = self._source.schema or Schema()
+        return Schema(
+            declared[form.name] if form.name in declared else form.column_schema()
+            for form in (*self.feature_formats, *self.target_formats)
+        )
 
     @property
     def feature_formats(self) -> tuple[ColumnFormat, ...]:

@@ -7,7 +7,7 @@ Batches are merlin-dataloader 23.08's: `(dict of tensors, y)`, a ragged list col
 
 | argument | here |
 | --- | --- |
-| dataset, paths_or_dataset | paths as in our `Loader` (read by row groups), a frame, or a data set object (`to_polars`: in memory) |
+| dataset, paths_or_dataset | what our `Loader` takes |
 | batch_size, drop_last | the same |
 | shuffle, seed_fn | ours: `seed_fn()` is called once, and every epoch has an order of its own; without it the seed is 0 |
 | parts_per_chunk | windows of four times as many row groups |
@@ -62,9 +62,8 @@ class Loader(LoaderPyDataset):
         device: int | str | None = None,
     ) -> None:
         """Open the data; no thread starts before iteration."""
-        data, schema = _open(dataset)
         self._settings: dict[str, Any] = {
-            "data": data,
+            "data": dataset,
             "batch_size": batch_size,
             "shuffle": shuffle,
             "seed": 0 if seed_fn is None else int(seed_fn()),
@@ -78,7 +77,7 @@ class Loader(LoaderPyDataset):
         self._functions: list[Callable[..., Any]] = []
         self._running: Iterator[Any] | None = None
         self._asked = 0  # batches of this epoch that Keras has asked for
-        self._use(schema)
+        self._use(None)
 
     def _use(self, schema: Schema | None) -> None:
         chosen: dict[str, Any] = {}
@@ -86,7 +85,7 @@ class Loader(LoaderPyDataset):
             chosen["targets"] = schema.select_by_tag(Tags.TARGET).names
             chosen["columns"] = schema.names
         self._loader = ours.Loader(**self._settings, **chosen)
-        self._schema = schema or _schema(self._loader)
+        self._schema = self._loader.schema if schema is None else schema
         super().__init__(self._loader.map(partial(_converted, self._functions)))
 
     def __iter__(self) -> Iterator[Any]:
@@ -228,20 +227,6 @@ class KerasSequenceLoader(Loader):
             self._use(_tagged(schema or self._schema, names, labels))
 
 
-def _open(dataset: Any) -> tuple[Any, Schema | None]:
-    """Give what our loader reads, and the schema if the data set is an object that has one."""
-    if not (hasattr(dataset, "to_polars") and hasattr(dataset, "schema")):
-        return dataset, None
-    # Its rows may be derived from files, so the files would not do.
-    frame, schema = dataset.to_polars(), dataset.schema
-    fixed = [c.name for c in schema if c.is_list and not c.is_ragged]
-    for name in fixed:
-        lengths = frame[name].list.len()
-        if len(lengths):
-            frame = frame.with_columns(frame[name].list.to_array(lengths[0]))
-    return frame, schema
-
-
 def _steps(transforms: Any) -> Any:
     alone = callable(transforms) or hasattr(transforms, "transform")
     return [transforms] if alone else transforms
@@ -268,21 +253,6 @@ def _tagged(schema: Schema, names: list[str], labels: list[str] | None) -> Schem
             tags=column.tags - {Tags.TARGET} | ({Tags.TARGET} if column.name in targets else set()),
         )
         for column in schema.select([*features, *targets])
-    )
-
-
-def _schema(loader: ours.Loader) -> Schema:
-    """Describe the columns that a loader reads."""
-    targets = {form.name for form in loader.target_formats}
-    return Schema(
-        ColumnSchema(
-            form.name,
-            "string" if form.dtype == object else str(form.dtype),
-            is_list=form.layout != "scalar",
-            is_ragged=form.layout == "ragged",
-            tags=frozenset({Tags.TARGET} if form.name in targets else ()),
-        )
-        for form in (*loader.feature_formats, *loader.target_formats)
     )
 
 

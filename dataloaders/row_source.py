@@ -4,6 +4,7 @@ from typing import Protocol
 
 from emberline.dataloaders.column import Column, ColumnFormat
 from emberline.dataloaders.roles import Roles
+from emberline.etl.schema import Schema
 
 __all__ = ["RowSource"]
 
@@ -18,6 +19,10 @@ class RowSource(Protocol):
     @property
     def formats(self) -> tuple[ColumnFormat, ...]:
         """The columns of a batch, in the order of the roles."""
+
+    @property
+    def schema(self) -> Schema | None:
+        """What is declared of the columns, where the data has a schema."""
 
     @property
     def row_group_rows(self) -> tuple[int, ...]:

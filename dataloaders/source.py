@@ -33,6 +33,7 @@ class ParquetSource:
     Attributes:
         roles: what the columns are for.
         formats: the columns of a batch, features first, then targets, then weights.
+        schema: of the dataset, if it has one.
         row_group_rows: rows of every row group, files in order.
         fingerprint: changes when a file's name, layout or content changes (a hash of the names
             and footers, which hold sizes, encodings and statistics of every column chunk).
@@ -62,6 +63,7 @@ class ParquetSource:
             DataError: files that differ, a type without a place in a batch, name clashes.
         """
         self.files: tuple[DataFile, ...] = found.files
+        self.schema = found.schema
         self._metadata: list[pq.FileMetaData] = []
         self._size_bytes: list[int] = []
         schemas: list[pa.Schema] = []

@@ -248,6 +248,16 @@ class Dataset(PartitionedPlan):
         return out
 
     @property
+    def parquet_files(self) -> tuple[Path, ...]:
+        """The local parquet files that hold just these rows, in order, with all columns of the schema.
+
+        Empty when there are none: frames, other formats and places, converted or derived rows.
+        """
+        source = self._source
+        as_stored = source is not None and source.engine == "parquet" and not source.partitioned
+        return source.paths if source and as_stored and not (self._derive or self._dtypes) else ()
+
+    @property
     def sliceable(self) -> bool:
         """Whether rows can be reached without reading those before them."""
         files = self._source is not None and self._source.sliceable

@@ -189,3 +189,23 @@ def test_our_own_directory_is_checked(tmp_path: Path) -> None:
     (tmp_path / "d" / MANIFEST).unlink()
     with pytest.raises(ArtifactMissingError, match="interrupted"):
         nvt.Dataset(tmp_path / "d")
+
+
+def test_parquet_files_are_those_that_hold_just_these_rows(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, 2], "b": [0, 1]})
+    data = nvt.Dataset(frame).to_parquet(tmp_path / "d", output_files=2)
+    files = tuple(sorted((tmp_path / "d").glob("*.parquet")))
+    assert data.parquet_files == nvt.Dataset(tmp_path / "d").parquet_files == files
+    assert nvt.Dataset(tmp_path / "d", columns=["a"]).parquet_files == files
+    assert data.repartition(1).parquet_files == files
+    frame.write_csv(tmp_path / "x.csv")
+    frame.write_ipc(tmp_path / "x.arrow")
+    others = [
+        nvt.Dataset(frame),
+        nvt.Dataset(tmp_path / "x.csv"),
+        nvt.Dataset(tmp_path / "x.arrow"),
+        nvt.Dataset(tmp_path / "d", dtypes={"a": "int8"}),
+        nvt.Workflow(["a"] >> nvt.ops.Clip(max_value=1)).transform(data),
+        nvt.Dataset(frame).to_parquet(tmp_path / "p", partition_on=["b"]),
+    ]
+    assert [other.parquet_files for other in others] == [()] * len(others)
