@@ -5,7 +5,7 @@ device once and the rows of every batch are taken there. Not yet run on a real G
 all of it with NumPy in CuPy's place.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from types import TracebackType
@@ -31,6 +31,7 @@ class DeviceReader(Iterator[dict[str, Any]]):
         source: the row groups; no strings and no dates, see `check_formats`.
         epoch: the order.
         batches: their numbers, ascending; one that comes twice is delivered twice.
+        change: what happens to the arrays of each batch, where they are taken.
         threads: how many decode the next window while this one is used; 0 decodes when asked.
 
     Raises:
@@ -44,6 +45,7 @@ class DeviceReader(Iterator[dict[str, Any]]):
         epoch: EpochPlan,
         batches: Iterable[range],
         *,
+        change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         threads: int = 0,
     ) -> None:
         """Start nothing: threads begin with the first batch."""
@@ -52,6 +54,8 @@ class DeviceReader(Iterator[dict[str, Any]]):
         self._pool = ThreadPoolExecutor(threads, "emberline-decode") if threads else None
         self._windows = _Windows(xp, source, epoch, runs, self._pool)
         self._batches = map(self._windows.gather, chain.from_iterable(runs))
+        if change is not None:
+            self._batches = map(change, self._batches)
 
     def __next__(self) -> dict[str, Any]:
         return next(self._batches)

@@ -59,8 +59,8 @@ class Loader(BatchStream):
             by column ({"price": 0.0}); inside lists too. Without it a null is an error.
         storage_options: what the file system of an address takes (keys, endpoints, ...).
         transforms: steps that change the features of each batch, in this order: functions from
-            arrays by name to arrays by name, or fitted workflows; see `Transforms`. They run where
-            the batches are taken. `feature_formats` are those before them.
+            arrays by name to arrays by name, or fitted workflows; see `Transforms`. They run ahead,
+            in the threads. `feature_formats` are those before them.
         rank: which of the ranks this one is, from 0.
         world: how many ranks train together, each with a loader of its own and equal settings.
         remainder: when the batches cannot be dealt evenly, "pad" lets some ranks deliver the last
@@ -131,7 +131,10 @@ class Loader(BatchStream):
         )
         if self._xp is not None:
             check_formats(self._source.formats)
-        self._transforms = Transforms(transforms)
+        others = (*self.target_formats, *filter(None, [self.weight_format]))
+        self._transforms = Transforms(
+            transforms, others=[name for form in others for name in form.buffer_names()]
+        )
         self._plan = Plan(
             row_group_rows=self._source.row_group_rows,
             batch_size=batch_size,
@@ -315,10 +318,18 @@ class Loader(BatchStream):
     def _read(self, position: Position, *, threads: int) -> BatchReader | DeviceReader:
         epoch = self._plan.epoch(position.epoch)
         batches = self._share.numbers(position.left, position.delivered)
+        change = self._transforms or None
         if self._xp is not None:
-            return DeviceReader(self._xp, self._source, epoch, batches, threads=threads)
+            return DeviceReader(
+                self._xp, self._source, epoch, batches, change=change, threads=threads
+            )
         return BatchReader(
-            self._source, epoch, batches, threads=threads, budget_bytes=self._prefetch_bytes
+            self._source,
+            epoch,
+            batches,
+            threads=threads,
+            change=change,
+            budget_bytes=self._prefetch_bytes,
         )
 
     def _order(self) -> dict[str, Any]:
@@ -344,7 +355,7 @@ class Loader(BatchStream):
         y = next(iter(targets.values())) if len(targets) == 1 else targets or None
         weights = self._source.roles.weights
         rest = (y,) if weights is None else (y, arrays.pop(weights))
-        return (self._transforms(arrays), *rest)
+        return (arrays, *rest)
 
 
 def _integer(name: str, value: SupportsIndex) -> int:

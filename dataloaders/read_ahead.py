@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any
 
@@ -46,6 +46,7 @@ class ReadAhead:
         batches: Iterable[int],
         *,
         budget_bytes: int,
+        change: Callable[[Arrays], Arrays] | None = None,
     ) -> None:
         self.waited_s = 0.0
         self.idle_s = 0.0
@@ -54,6 +55,7 @@ class ReadAhead:
         self._epoch = epoch
         self._formats = source.formats
         self._budget_bytes = budget_bytes
+        self._change = change
         self._row_bytes = sum(map(_estimated_row_bytes, source.formats))
         self._made_bytes = self._made_rows = 0
         self._coming = window_parts(epoch, (number for number, _ in groupby(batches)))
@@ -188,6 +190,8 @@ class ReadAhead:
                     continue
                 del self._unfinished[part.batch]
             arrays = batch.finish(self._formats)
+            if self._change is not None:
+                arrays = self._change(arrays)
             with self._changed:
                 if self._stopped:
                     return

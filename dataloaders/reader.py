@@ -3,7 +3,7 @@
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
 from typing import Self
@@ -37,6 +37,7 @@ class BatchReader(Iterator[Arrays]):
             in arrays of its own each time. Batches that are not named cost nothing unless they
             share a window with one that is.
         threads: how many read ahead; 0 reads in the calling thread when asked.
+        change: what happens to the arrays of each batch, in the threads.
         budget_bytes: of batches made ahead; the window that the next batch comes from is always
             read, whatever its size.
 
@@ -51,6 +52,7 @@ class BatchReader(Iterator[Arrays]):
         batches: Iterable[range],
         *,
         threads: int = 0,
+        change: Callable[[Arrays], Arrays] | None = None,
         budget_bytes: int = 0,
     ) -> None:
         """Start the threads."""
@@ -60,7 +62,9 @@ class BatchReader(Iterator[Arrays]):
         self._again: Arrays | None = None
         self._process = os.getpid()
         self._alone = threads == 0
-        self.ahead = ReadAhead(source, epoch, chain.from_iterable(runs), budget_bytes=budget_bytes)
+        self.ahead = ReadAhead(
+            source, epoch, chain.from_iterable(runs), budget_bytes=budget_bytes, change=change
+        )
         # Daemons: at exit the interpreter would otherwise wait for threads that wait for room
         # before it runs the finalizer that stops them.
         workers = [

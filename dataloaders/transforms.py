@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from emberline.dataloaders.arrow import batch_table
 from emberline.dataloaders.frame import to_batch
 from emberline.dataloaders.read_ahead import Arrays
@@ -21,16 +23,21 @@ class Transforms:
     columns that it does not give are gone. A fitted workflow, or anything else with a method
     `transform`, gets the features as a Polars frame and gives a frame.
 
+    Steps run in the threads that read ahead, for several batches at the same time and in no order
+    of batches: one that counts, or draws random numbers, belongs into `map`.
+
     Args:
         steps: functions, objects with `transform`, or None.
+        others: arrays of a batch that are no features; they are passed on as they are.
 
     Raises:
         DataError: a step that is neither; when called, a step that fails, or that changes the
             number of rows. Names the step.
     """
 
-    def __init__(self, steps: Iterable[Any] | None) -> None:
+    def __init__(self, steps: Iterable[Any] | None, *, others: Iterable[str] = ()) -> None:
         """Check that every step can be called."""
+        self._others = tuple(others)
         self._steps: list[tuple[str, Step]] = []
         if callable(steps) or hasattr(steps, "transform"):
             raise DataError(f"transforms is {steps!r}; expected a list of steps: [{steps!r}]")
@@ -50,15 +57,17 @@ class Transforms:
     def __bool__(self) -> bool:
         return bool(self._steps)
 
-    def __call__(self, features: Arrays) -> Arrays:
-        """Run all steps."""
+    def __call__(self, arrays: Arrays) -> Arrays:
+        """Run all steps on a batch's arrays."""
+        features = dict(arrays)
+        others = {name: features.pop(name) for name in self._others}
         for name, step in self._steps:
             rows = _lengths(features)
             try:
                 given = step(features)
                 if not isinstance(given, Mapping):
                     raise DataError(f"it gave a {type(given).__name__}; expected arrays by name")
-                features = dict(given)
+                features = {column: _array(value) for column, value in given.items()}
             except Exception as error:
                 raise DataError(f"{name} failed: {error}") from error
             if features and _lengths(features) != rows:
@@ -66,7 +75,15 @@ class Transforms:
                     f"{name} gave arrays of {sorted(_lengths(features))} rows for {sorted(rows)}; "
                     "a step keeps the rows, which belong to the target's"
                 )
-        return features
+            for column in features:
+                if column in others:
+                    raise DataError(f"{name} gave {column!r}, which is a target's or the weights'")
+        return {**features, **others}
+
+
+def _array(value: Any) -> Any:
+    """Leave the arrays of NumPy and CuPy as they are; tensors and lists become NumPy's."""
+    return value if hasattr(value, "nbytes") else np.asarray(value)
 
 
 def _by_frame(step: Any, features: Arrays) -> Arrays:

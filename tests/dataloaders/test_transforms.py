@@ -1,4 +1,5 @@
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,43 @@ def test_a_fitted_workflow_is_a_step(files: list[Path]) -> None:
 def test_a_step_that_fails_is_named(files: list[Path], step: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         next(iter(Loader(files, 8, transforms=[doubled, step])))
+
+
+def test_steps_run_in_the_threads(files: list[Path]) -> None:
+    names = set()
+
+    def note(x: dict[str, Any]) -> dict[str, Any]:
+        names.add(threading.current_thread().name)
+        return x
+
+    list(Loader(files, 8, transforms=[note]))
+    assert all(name.startswith("emberline-read") for name in names)
+    list(Loader(files, 8, transforms=[note], prefetch_bytes=0))
+    assert threading.current_thread().name in names
+
+
+def test_a_failing_batch_comes_after_those_before_it(files: list[Path]) -> None:
+    def step(x: dict[str, Any]) -> dict[str, Any]:
+        if 16 in x["id"]:
+            raise ValueError("not this one")
+        return x
+
+    for prefetch_bytes in (0, 2**20):
+        batches = iter(Loader(files, 8, transforms=[step], prefetch_bytes=prefetch_bytes))
+        assert next(batches)[0]["id"].tolist() == list(range(8))
+        with pytest.raises(DataError, match="not this one"):
+            list(batches)
+
+
+def test_a_step_cannot_replace_the_target(files: list[Path]) -> None:
+    loader = Loader(files, 8, targets="label", transforms=[lambda x: {**x, "label": x["id"]}])
+    with pytest.raises(DataError, match="gave 'label', which is a target's or the weights'"):
+        next(iter(loader))
+
+
+def test_tensors_and_lists_become_arrays(files: list[Path]) -> None:
+    loader = Loader(files, 8, columns=["id"], transforms=[lambda x: {"id": x["id"].tolist()}])
+    assert loader.peek()[0]["id"].tolist() == list(range(8))
 
 
 def test_what_is_no_step(files: list[Path]) -> None:
