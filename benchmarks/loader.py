@@ -1,0 +1,73 @@
+"""The loader beside merlin-dataloader 23.8, tf.data and the bare decode, in one run.
+
+    python benchmarks/loader.py [--quick] [--json FILE] [--only PART]
+
+merlin runs in its own environment (`make peers`); without it, its columns stay empty and the
+targets that need it are reported as not measured. Inputs are made by the ETL and kept below
+build/bench-loader. The same files for all; what they deliver is compared, row by row.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks.loader_figures import inputs
+from benchmarks.loader_figures.contest import Contest, open_contest
+from benchmarks.loader_figures.speed import measure_speed
+from benchmarks.measure.figure import write_json
+from benchmarks.measure.memory import available_bytes
+from benchmarks.measure.report import print_header, print_targets
+
+
+def criteo(contest: Contest) -> None:
+    rows = 524_288 if contest.quick else 2_097_152
+    measure_speed(
+        contest, "criteo, 40 columns", inputs.criteo(rows), batch_size=65_536, share_target=0.6
+    )
+
+
+def movielens(contest: Contest) -> None:
+    rows = 1_000_000 if contest.quick else 5_000_000
+    measure_speed(
+        contest, "movielens, ragged genres", inputs.movielens(rows), batch_size=32_768,
+        first_target_s=0.5,
+    )  # fmt: skip
+
+
+PARTS = {"criteo": criteo, "movielens": movielens}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes, under 50 s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
+    parser.add_argument("--only", choices=PARTS, help="one part")
+    arguments = parser.parse_args()
+    print(
+        f"{platform.machine()}, {os.cpu_count()} CPUs, {available_bytes() / 1e9:.1f} GB free, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
+    began = time.perf_counter()
+    with open_contest(quick=arguments.quick) as contest:
+        if contest.peer is None:
+            print("merlin is left out: .venv-nvtabular is not there; build it with: make peers")
+        print_header()
+        try:
+            for name, measure in PARTS.items():
+                if arguments.only in (None, name):
+                    measure(contest)
+        finally:
+            if arguments.json is not None:
+                write_json(contest.figures, arguments.json)
+    print_targets(contest.figures)
+    print(f"{len(contest.figures)} figures in {time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Encoded data sets that all contenders read, made by the ETL once and kept below build/."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from emberline.etl import Dataset
+from emberline.etl.datasets import (
+    SyntheticCriteo,
+    SyntheticMovieLens,
+    open_criteo,
+    open_movielens,
+)
+from emberline.workflows.recipes.criteo import criteo_workflow
+from emberline.workflows.recipes.movielens_ranking import feature_workflow, joined_with_genres
+
+__all__ = ["criteo", "many_times", "movielens"]
+
+KEPT = Path(__file__).parents[2] / "build" / "bench-loader"
+
+#: Those of the Kaggle challenge, but the five largest have 1 M categories.
+CARDINALITIES = (
+    *(1_460, 583, 1_000_000, 1_000_000, 305, 24, 12_517, 633, 3, 93_145, 5_683, 1_000_000, 3_194),
+    *(27, 14_992, 1_000_000, 10, 5_652, 2_173, 4, 1_000_000, 18, 15, 286_181, 105, 142_572),
+)
+
+
+def criteo(rows: int, *, files: int = 4) -> Path:
+    """Give a data set of 13 float32 columns, 26 columns of ids and the label: 40 columns."""
+
+    def make(scratch: Path, target: Path) -> None:
+        SyntheticCriteo(rows=rows, cardinalities=CARDINALITIES).write(
+            scratch / "raw", format="parquet"
+        )
+        raw = open_criteo(scratch / "raw").frame
+        encoded = criteo_workflow(min_count=2).fit_transform(Dataset(raw))
+        encoded.to_parquet(target, output_files=files)
+
+    return _kept(f"criteo-{rows}-{files}", make)
+
+
+def movielens(rows: int) -> Path:
+    """Give a data set of userId, movieId, the ragged genres and the label, in one file."""
+
+    def make(scratch: Path, target: Path) -> None:
+        SyntheticMovieLens(rows=rows).write(scratch / "raw", format="parquet")
+        raw = joined_with_genres(open_movielens(scratch / "raw"))
+        feature_workflow().fit_transform(Dataset(raw)).to_parquet(target)
+
+    return _kept(f"movielens-{rows}", make)
+
+
+def many_times(dataset: Path, times: int) -> list[Path]:
+    """Give the files of a data set under `times` names each, without a copy.
+
+    Hard links: to a loader each is a file of its own, on the disk it is there once.
+    """
+    directory = KEPT / f"{dataset.name}-times-{times}"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    made = []
+    for number in range(times):
+        for file in sorted(dataset.glob("*.parquet")):
+            made.append(directory / f"{number:03}-{file.name}")
+            os.link(file, made[-1])
+    return made
+
+
+def _kept(name: str, make: Callable[[Path, Path], None]) -> Path:
+    target = KEPT / name
+    if not target.is_dir():
+        scratch = KEPT / f"{name}.tmp"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        make(scratch, target)
+        shutil.rmtree(scratch)
+    return target
