@@ -288,7 +288,7 @@ if child == 0:
     try:
         next(batches)
         print("child: a batch")
-    except RuntimeError as error:
+    except ValueError as error:
         print("child:", error)
     print("child:", sum(len(x["id"]) for x, _ in Loader({str(file)!r}, 3)), flush=True)
     os._exit(0)  # and no finalizer that joins threads which are not there
