@@ -10,6 +10,7 @@ from emberline.dataloaders.errors import (
 from emberline.dataloaders.frame import to_batch
 from emberline.dataloaders.loader import Loader
 from emberline.dataloaders.mapped import MappedLoader
+from emberline.dataloaders.stats import LoaderStats
 from emberline.dataloaders.stream import Batch
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "DeviceError",
     "Loader",
     "LoaderStateError",
+    "LoaderStats",
     "MappedLoader",
     "MissingColumnError",
     "ParquetFileError",

@@ -15,8 +15,10 @@ from emberline.dataloaders.device_reader import DeviceReader
 from emberline.dataloaders.open_source import open_source
 from emberline.dataloaders.plan import Plan
 from emberline.dataloaders.position import Position
+from emberline.dataloaders.progress import progress_bar
 from emberline.dataloaders.reader import Arrays, BatchReader, available_cores
 from emberline.dataloaders.share import Remainder, Share
+from emberline.dataloaders.stats import LoaderStats, Meter
 from emberline.dataloaders.stream import Batch, BatchStream
 from emberline.dataloaders.transforms import Transforms
 from emberline.errors import DataError
@@ -73,6 +75,7 @@ class Loader(BatchStream):
             neither on threads nor on `prefetch_bytes`.
         device: "cpu" and "auto" give NumPy arrays; "gpu" gives CuPy arrays of the same batches
             (numbers only; `tensors.to_tensors` hands them to TensorFlow). Not yet run on a GPU.
+        progress: show a bar on stderr while iterating, if that is a terminal.
 
     Raises:
         DatasetNotFoundError: no such path, or no parquet files there.
@@ -104,6 +107,7 @@ class Loader(BatchStream):
         prefetch_bytes: int = 256 * 2**20,
         threads: int | Literal["auto"] = "auto",
         device: Device = "auto",
+        progress: bool = False,
     ) -> None:
         """Read the footers of all files and check them; no thread starts before iteration."""
         self._prefetch_bytes = _integer("prefetch_bytes", prefetch_bytes)
@@ -150,6 +154,8 @@ class Loader(BatchStream):
             )
         # Where an iteration starts, and what comes after the last batch delivered.
         self._start = self._next = Position.start(0, self._plan.num_batches)
+        self._progress = bool(progress)
+        self._meter = Meter()
 
     def __len__(self) -> int:
         """Batches of one epoch, of this rank."""
@@ -235,14 +241,21 @@ class Loader(BatchStream):
         if self._share.count(start.num_left) == 0:  # more ranks than batches
             self._start = self._next = Position.start(start.epoch + 1, self._plan.num_batches)
             return
-        with self._read(start, threads=self._threads if self._prefetch_bytes else 0) as batches:
-            for delivered, arrays in enumerate(batches, start.delivered + 1):
+        threads = self._threads if self._prefetch_bytes else 0
+        with (
+            self._read(start, threads=threads) as batches,
+            Meter(batches, self._source.formats[0], threads=threads) as meter,
+            progress_bar(f"epoch {start.epoch}", len(self), shown=self._progress) as show,
+        ):
+            self._meter = meter
+            for delivered, arrays in enumerate(meter.timed(batches), start.delivered + 1):
                 # Before the batch is handed over: a consumer that counts never asks for the end.
                 self._next = replace(start, delivered=delivered).normal(
                     self._share, self._plan.num_batches
                 )
                 if self._next.epoch != start.epoch:
                     self._start = self._next
+                show(delivered, meter)
                 yield self._split(arrays)
 
     def peek(self) -> Batch:
@@ -298,6 +311,10 @@ class Loader(BatchStream):
         self._start = self._next = Position.load(
             state, self._share, self._order(), self._plan.num_batches
         )
+
+    def stats(self) -> LoaderStats:
+        """Give the figures of the iteration that was begun last: rates, waiting, queue."""
+        return self._meter.read()
 
     def as_arrow(self) -> Iterator[pa.Table]:
         """Run one epoch as Arrow tables: features, then targets, then weights.

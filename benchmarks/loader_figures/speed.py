@@ -78,4 +78,6 @@ def measure_speed(
             busy = Samples(tuple(e.cpu_s / e.rows * 1e6 for e in found)).median
             print(f"    {who:<10} processor time a million rows {busy:8.2f} s")
     for decode, seconds in decoded.items():
-        print(f"    {decode.__name__:<16} {rows / Samples(tuple(seconds)).median / 1e6:8.2f} Mrows/s")
+        print(
+            f"    {decode.__name__:<16} {rows / Samples(tuple(seconds)).median / 1e6:8.2f} Mrows/s"
+        )
