@@ -365,6 +365,25 @@ def data_info(data: Annotated[Path, typer.Argument(help="MovieLens folder or zip
     )
 
 
+@data_app.command("bench")
+def data_bench(
+    data: Annotated[str, typer.Argument(help="Data set, folder, file or pattern of parquet.")],
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Rows.")] = 65_536,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Permute the rows.")] = False,
+    threads: Annotated[int, typer.Option(min=0, help="That read ahead; 0: one a core.")] = 0,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the rows.")] = 1,
+    json_out: JsonOut = None,
+) -> None:
+    """Load parquet as a training would, and say how fast it comes."""
+    from emberline.workflows.loader_bench import bench_epochs, print_epochs
+
+    figures = bench_epochs(
+        data, batch_size, shuffle=shuffle, threads=threads or "auto", epochs=epochs
+    )
+    print_epochs(figures, Console())
+    _write_json(json_out, figures)
+
+
 def _write_json(file: Path | None, report: Any) -> None:
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)

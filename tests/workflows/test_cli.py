@@ -187,3 +187,25 @@ def test_predict_prints_json_lines(tmp_path: Path) -> None:
     assert_one_line(run("predict", tmp_path / "run", rows), "'userId'", "did you mean 'userID'")
     rows.write_text("userId,movieId,genres\n")
     assert_one_line(run("predict", tmp_path / "run", rows), "no rows to score")
+
+
+def test_data_bench(tmp_path: Path) -> None:
+    pl.DataFrame({"id": range(1000), "label": [0, 1] * 500}).write_parquet(
+        tmp_path / "rows.parquet", row_group_size=100
+    )
+    figures = tmp_path / "figures.json"
+    done = run(
+        "data", "bench", tmp_path, "--batch-size", 64, "--shuffle", "--epochs", 2, "--threads", 1,
+        "--json", figures,
+    )  # fmt: skip
+    assert done.returncode == 0
+    for word in ("epoch 1", "million rows/s", "consumer waited", "readers waited"):
+        assert word in done.stdout
+    first, second = json.loads(figures.read_text())
+    for epoch in (first, second):
+        assert (epoch["rows"], epoch["batches"], epoch["size_bytes"]) == (1000, 16, 16_000)
+        assert epoch["threads"] == 1
+        assert 0 < epoch["waited_s"] <= epoch["elapsed_s"]
+        assert epoch["first_batch_s"] > 0
+        assert epoch["rows_per_s"] == pytest.approx(1000 / epoch["elapsed_s"])
+    assert_one_line(run("data", "bench", tmp_path / "absent"), "no such file or directory")
