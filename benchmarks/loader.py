@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.loader_figures import inputs
+from benchmarks.loader_figures.bounded import measure_bounded
 from benchmarks.loader_figures.contest import Contest, open_contest
 from benchmarks.loader_figures.speed import measure_speed
 from benchmarks.measure.figure import write_json
@@ -25,11 +26,15 @@ from benchmarks.measure.memory import available_bytes
 from benchmarks.measure.report import print_header, print_targets
 
 
-def criteo(contest: Contest) -> None:
+def criteo_rows(contest: Contest) -> Path:
+    """Files of 524,288 rows: to merlin each is one partition, as files of the ETL are."""
     rows = 524_288 if contest.quick else 2_097_152
-    measure_speed(
-        contest, "criteo, 40 columns", inputs.criteo(rows), batch_size=65_536, share_target=0.6
-    )
+    return inputs.criteo(rows, files=rows // 524_288)
+
+
+def criteo(contest: Contest) -> None:
+    dataset = criteo_rows(contest)
+    measure_speed(contest, "criteo, 40 columns", dataset, batch_size=65_536, share_target=0.6)
 
 
 def movielens(contest: Contest) -> None:
@@ -40,7 +45,21 @@ def movielens(contest: Contest) -> None:
     )  # fmt: skip
 
 
-PARTS = {"criteo": criteo, "movielens": movielens}
+def delivery(contest: Contest) -> None:
+    # TensorFlow is imported for this part alone: it takes seconds.
+    from benchmarks.loader_figures.delivery import measure_delivery, measure_wait
+
+    dataset = criteo_rows(contest)
+    measure_delivery(contest, dataset, batch_size=65_536)
+    measure_wait(contest, dataset, batch_size=8_192, step_ms=10)
+
+
+def memory(contest: Contest) -> None:
+    dataset = inputs.plain(inputs.criteo(524_288, files=1))
+    measure_bounded(contest, dataset, batch_size=65_536, times=20, limit_mb=256)
+
+
+PARTS = {"criteo": criteo, "movielens": movielens, "delivery": delivery, "memory": memory}
 
 
 def main() -> None:

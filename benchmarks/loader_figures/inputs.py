@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from emberline.etl import Dataset
 from emberline.etl.datasets import (
     SyntheticCriteo,
@@ -15,7 +17,7 @@ from emberline.etl.datasets import (
 from emberline.workflows.recipes.criteo import criteo_workflow
 from emberline.workflows.recipes.movielens_ranking import feature_workflow, joined_with_genres
 
-__all__ = ["criteo", "many_times", "movielens"]
+__all__ = ["criteo", "many_times", "movielens", "plain"]
 
 KEPT = Path(__file__).parents[2] / "build" / "bench-loader"
 
@@ -26,7 +28,7 @@ CARDINALITIES = (
 )
 
 
-def criteo(rows: int, *, files: int = 4) -> Path:
+def criteo(rows: int, *, files: int) -> Path:
     """Give a data set of 13 float32 columns, 26 columns of ids and the label: 40 columns."""
 
     def make(scratch: Path, target: Path) -> None:
@@ -49,6 +51,23 @@ def movielens(rows: int) -> Path:
         feature_workflow().fit_transform(Dataset(raw)).to_parquet(target)
 
     return _kept(f"movielens-{rows}", make)
+
+
+def plain(dataset: Path) -> Path:
+    """Give the rows of a data set in one file without compression and dictionaries.
+
+    It is as large as what is decoded from it: so files are many times larger than memory with few
+    rows.
+    """
+
+    def make(scratch: Path, target: Path) -> None:
+        target.mkdir()
+        pq.write_table(
+            pq.read_table(sorted(dataset.glob("*.parquet"))), target / "rows.parquet",
+            row_group_size=65_536, compression="none", use_dictionary=False,
+        )  # fmt: skip
+
+    return _kept(f"{dataset.name}-plain", make)
 
 
 def many_times(dataset: Path, times: int) -> list[Path]:
