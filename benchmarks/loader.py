@@ -59,7 +59,20 @@ def memory(contest: Contest) -> None:
     measure_bounded(contest, dataset, batch_size=65_536, times=20, limit_mb=256)
 
 
-PARTS = {"criteo": criteo, "movielens": movielens, "delivery": delivery, "memory": memory}
+def tf_data(contest: Contest) -> None:
+    from benchmarks.loader_figures.tf_data import measure_tf_data
+
+    rows = 65_536 if contest.quick else 262_144
+    measure_tf_data(contest, inputs.criteo(rows, files=1), batch_size=8_192)
+
+
+PARTS = {
+    "criteo": criteo,
+    "movielens": movielens,
+    "delivery": delivery,
+    "tf_data": tf_data,
+    "memory": memory,
+}
 
 
 def main() -> None:
