@@ -36,6 +36,12 @@ def batches(data: Any, **settings: Any) -> list[dict[str, Any]]:
     return [{n: (a.dtype, a.tolist()) for n, a in x.items()} for x, _ in Loader(data, 64, **chosen)]
 
 
+@pytest.fixture(autouse=True)
+def free_footers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Polars read small row groups, too."""
+    monkeypatch.setattr(polars_decoder, "_FOOTER_NS", 0)
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether Polars read it, for each row group that it was asked for."""
@@ -73,6 +79,19 @@ def test_only_numbers_and_only_its_own_files(tmp_path: Path, calls: list[bool]) 
     pq.write_table(pa.table({"i": [1, 2]}), tmp_path / "arrow.parquet", write_page_checksum=True)
     batches(tmp_path / "arrow.parquet")
     assert calls == [True]
+
+
+def test_not_where_the_footer_costs_more(
+    tmp_path: Path, calls: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polars_decoder, "_FOOTER_NS", 400)
+    numbers = pl.DataFrame({"i": range(20_000)})
+    numbers.write_parquet(tmp_path / "few.parquet", row_group_size=10_000)
+    numbers.write_parquet(tmp_path / "many.parquet", row_group_size=1000)
+    batches(tmp_path / "few.parquet")
+    assert calls == [True] * 2
+    batches(tmp_path / "many.parquet")
+    assert calls == [True] * 2
 
 
 def test_nulls_are_found(tmp_path: Path, calls: list[bool]) -> None:
