@@ -72,7 +72,9 @@ class ParquetSource:
             metadata, schema, footer = _read_footer(file)
             self._metadata.append(metadata)
             self._size_bytes.append(_size_bytes(file))
-            schemas.append(schema)
+            # One object for equal schemas: comparing a thousand of them by column takes longer
+            # than reading them.
+            schemas.append(schemas[0] if schemas and schema.equals(schemas[0]) else schema)
             digest.update(file.name.encode() + b"\0" + hashlib.sha256(footer).digest())
         self.fingerprint: str = digest.hexdigest()[:32]
         self.roles = Roles.choose(
@@ -185,6 +187,8 @@ class ParquetSource:
     ) -> ColumnFormat:
         first: ColumnFormat | None = None
         for index, (file, schema) in enumerate(zip(self.files, schemas, strict=True)):
+            if first is not None and first.layout != "fixed" and schema is schemas[0]:
+                continue
             count = schema.names.count(name)
             if count == 0:
                 raise MissingColumnError(
