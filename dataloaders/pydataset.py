@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from emberline.dataloaders.errors import LoaderStateError
 from emberline.dataloaders.stream import BatchStream
+from emberline.errors import DataError
 
 __all__ = ["LoaderPyDataset"]
 
@@ -31,6 +33,7 @@ class LoaderPyDataset(keras.utils.PyDataset):
 
     Raises:
         LoaderStateError: the stream is inside an epoch.
+        DataError: its arrays are on a GPU; a view by `as_tensors` can be given.
     """
 
     def __init__(self, stream: BatchStream) -> None:
@@ -40,6 +43,11 @@ class LoaderPyDataset(keras.utils.PyDataset):
             raise LoaderStateError(
                 f"the loader starts at batch {stream.first_batch} of an epoch, but a PyDataset is "
                 "whole epochs; use as_tf_dataset() for the rest of this one, or set_epoch()"
+            )
+        if getattr(stream, "device", "cpu") != "cpu":
+            raise DataError(
+                "Keras takes no CuPy arrays; give it loader.as_tensors().as_pydataset(), or use "
+                "device='cpu'"
             )
         self._stream = stream
         self._lock = threading.Lock()  # Keras may ask from several threads
@@ -62,7 +70,7 @@ class LoaderPyDataset(keras.utils.PyDataset):
         with self._lock:
             if self._epoch != self._stream.epoch:
                 self._forget()
-            return _without_none(self._take(number))
+            return _for_keras(self._take(number))
 
     def on_epoch_begin(self) -> None:
         """Note that an epoch of Keras has begun."""
@@ -114,8 +122,14 @@ class LoaderPyDataset(keras.utils.PyDataset):
         self._next = number
 
 
-def _without_none(batch: Any) -> Any:
-    """Leave out a target that is not there: Keras would look for its dtype."""
+def _for_keras(batch: Any) -> Any:
+    """Leave out a target that is not there, and make tensors of strings: Keras wants dtypes."""
     if isinstance(batch, tuple) and len(batch) == 2 and batch[1] is None:
-        return (batch[0],)
-    return batch
+        batch = (batch[0],)
+    return keras.tree.map_structure(_with_dtype, batch)
+
+
+def _with_dtype(array: Any) -> Any:
+    if isinstance(array, np.ndarray) and array.dtype.kind in "OUS":
+        return keras.ops.convert_to_tensor(array, dtype="string")
+    return array

@@ -78,6 +78,15 @@ class BatchStream(ABC):
 
         return MappedLoader(self, function)
 
+    def as_tensors(self) -> "MappedLoader":
+        """Give a view whose arrays are TensorFlow tensors in the same memory; see `to_tensors`.
+
+        For a loop of one's own: `for x, y in loader.as_tensors(): step(x, y)`.
+        """
+        from emberline.dataloaders.tensors import to_tensors
+
+        return self.map(_all(to_tensors))
+
     def as_tf_dataset(self, *, prefetch: int = 0) -> "tf.data.Dataset":
         """Give what `fit`, `evaluate` and `predict` take; see `keras.as_tf_dataset`."""
         from emberline.dataloaders.keras import as_tf_dataset
@@ -93,3 +102,12 @@ class BatchStream(ABC):
         from emberline.dataloaders.pydataset import LoaderPyDataset
 
         return LoaderPyDataset(self)
+
+
+def _all(function: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Give a function of the batch as a function of its parts."""
+
+    def of_parts(*parts: Any) -> Any:
+        return function(parts)
+
+    return of_parts

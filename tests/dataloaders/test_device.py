@@ -112,6 +112,10 @@ def test_it_says_where_it_is_and_peeks(write_files: WriteFiles) -> None:
     assert_equal(loader.peek()[:1], Loader(write_files([[5, 4]]), 4, columns=NUMBERS).peek()[:1])
     with pytest.raises(DataError, match=r"device='gpu': a tf.data.Dataset is made on the host"):
         loader.as_tf_dataset()
+    with pytest.raises(DataError, match=r"Keras takes no CuPy arrays; give it loader.as_tensors"):
+        loader.as_pydataset()
+    (x, _), *_ = loader.as_tensors()
+    assert x["id"].numpy().tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.usefixtures("namespace")

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from emberline.dataloaders import Loader, LoaderStateError
 
@@ -161,3 +162,14 @@ def test_a_mapped_loader(files: list[Path]) -> None:
     view.set_epoch(0)
     model.fit(view.as_tf_dataset(), shuffle=False, verbose=0)
     assert model.seen == [[2 * i for i in batch] for batch in ids(make(files))]
+
+
+def test_strings(write_files: WriteFiles) -> None:
+    class Lengths(keras.Model):
+        def call(self, x: Any) -> Any:
+            return tf.cast(tf.strings.length(x["name"]), "float32")[:, None]
+
+    model = Lengths()
+    model.compile(loss="mse", run_eagerly=True)
+    loader = Loader(write_files([[12]]), 5, columns=["name"], targets="price")
+    assert model.predict(loader.as_pydataset(), verbose=0)[:, 0].tolist() == [2] * 10 + [3] * 2

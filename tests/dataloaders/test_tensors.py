@@ -36,6 +36,17 @@ def test_a_batch_becomes_tensors_without_a_copy(write_files: WriteFiles) -> None
         assert float(tf.reduce_sum(weights)) == float(w.sum())
 
 
+def test_a_view_of_tensors_keeps_the_position(write_files: WriteFiles) -> None:
+    loader = Loader(write_files([[13, 9]]), 8, columns=["id"], targets="label")
+    view = loader.as_tensors()
+    x, y = next(iter(view))
+    assert isinstance(x["id"], tf.Tensor)
+    assert y.dtype == tf.int8
+    assert (loader.batch, view.batch) == (1, 1)
+    without = Loader(write_files([[3]]), 8, columns=["id"])
+    assert next(iter(without.as_tensors()))[1] is None
+
+
 def test_none_and_structures_are_kept() -> None:
     array = aligned_copy(np.arange(4))
     tensors = to_tensors(({"a": array}, None, [array]))
