@@ -38,7 +38,9 @@ def to_table(frame: Any) -> pa.Table:
         return pa.Table.from_batches([frame])
     try:
         if isinstance(frame, Mapping):
-            return batch_table(frame)
+            table = batch_table(frame)
+            table.validate(full=True)  # offsets that point nowhere would be read as they are
+            return table
         if type(frame).__module__.partition(".")[0] == "pandas":
             # Its own stream would append the index as a column.
             return pa.Table.from_pandas(frame, preserve_index=False)
@@ -54,10 +56,12 @@ def batch_table(arrays: Mapping[str, NDArray[Any]]) -> pa.Table:
     fixed length. Numbers and offsets share their memory with the arrays; booleans (a bit each in
     Arrow) and strings are copied.
 
-    Raises:
-        DataError: arrays of different lengths, or one of `<name>__values` and `<name>__offsets`.
+    >>> tags = {"tags__values": np.array([1, 2, 3]), "tags__offsets": np.array([0, 2, 2, 3])}
+    >>> batch_table({"id": np.array([7, 8, 9]), **tags}).to_pydict()
+    {'id': [7, 8, 9], 'tags': [[1, 2], [], [3]]}
 
-    Source: the layouts of `ColumnFormat`.
+    Raises:
+        DataError: arrays of different lengths.
     """
     columns: dict[str, pa.Array] = {}
     for name, array in arrays.items():

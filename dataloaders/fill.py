@@ -35,6 +35,13 @@ def fill_values(fill: object, types: Mapping[str, pa.DataType]) -> dict[str, Any
         types: the columns that are loaded, with their types; a list column's value stands for the
             nulls inside its lists, and for every element of a null list of fixed length.
 
+    >>> fill_values(0, {"age": pa.int8(), "price": pa.float32(), "name": pa.string()})
+    {'age': 0, 'price': 0}
+    >>> fill_values({"age": 0.5}, {"age": pa.int8()})
+    Traceback (most recent call last):
+    emberline.errors.DataError: fill gives 0.5 for column 'age' of type int8, which cannot hold it \
+exactly; choose a value of that type, or cast the column in the workflow
+
     Raises:
         MissingColumnError: a value for a column that is not loaded.
         DataError: a value that its column cannot hold.

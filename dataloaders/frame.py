@@ -20,6 +20,9 @@ def to_batch(frame: Any) -> dict[str, NDArray[Any]]:
     Returns:
         Arrays by name: `[n]`, `[n, k]`, or `<name>__values` and `<name>__offsets`; see `Loader`.
 
+    >>> {name: array.tolist() for name, array in to_batch({"id": [3, 1], "tags": [[5], []]}).items()}
+    {'id': [3, 1], 'tags__values': [5], 'tags__offsets': [0, 1, 1]}
+
     Raises:
         DataError: nulls, or a type that has no place in a batch; names the column.
     """

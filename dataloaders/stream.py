@@ -73,6 +73,15 @@ class BatchStream(ABC):
 
         The view and this stream have one position. The function runs where the batches are
         taken; what it gives may be anything, for Keras `x`, `(x, y)` or `(x, y, w)`.
+
+        >>> from emberline.dataloaders import Loader
+        >>> loader = Loader({"id": [1, 2, 3], "label": [0, 1, 0]}, 2, targets="label")
+        >>> view = loader.map(lambda x, y: (x["id"] * 10).tolist())
+        >>> next(iter(view)), view.batch, loader.batch
+        ([10, 20], 1, 1)
+        >>> view.load_state_dict(loader.state_dict())
+        >>> list(view)
+        [[30]]
         """
         from emberline.dataloaders.mapped import MappedLoader
 

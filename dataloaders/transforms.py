@@ -26,6 +26,11 @@ class Transforms:
     Steps run in the threads that read ahead, for several batches at the same time and in no order
     of batches: one that counts, or draws random numbers, belongs into `map`.
 
+    >>> double = Transforms([lambda x: {"double": x["id"] * 2}], others=["label"])
+    >>> batch = double({"id": np.array([1, 2]), "label": np.array([0, 1])})
+    >>> {name: array.tolist() for name, array in batch.items()}
+    {'double': [2, 4], 'label': [0, 1]}
+
     Args:
         steps: functions, objects with `transform`, or None.
         others: arrays of a batch that are no features; they are passed on as they are.

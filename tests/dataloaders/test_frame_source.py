@@ -1,4 +1,6 @@
 import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -6,11 +8,16 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from emberline.dataloaders import Loader, LoaderStateError, MissingColumnError
 from emberline.dataloaders import frame_source as module
 from emberline.dataloaders.frame_source import FrameSource
 from emberline.errors import DataError
+from tests.dataloaders.conftest import make_table
+
+WriteFiles = Callable[[Sequence[Sequence[int]]], list[Path]]
 
 ROWS = 23
 FRAME = pl.DataFrame(
@@ -72,8 +79,57 @@ def test_arrays_by_name() -> None:
     assert {**x, "label": y}.keys() == arrays.keys()
     for name, array in x.items():
         assert array.tolist() == arrays[name].tolist()
+    for offsets in ([0, 9], [0, 2, 1], [0, -1]):
+        with pytest.raises(DataError, match=r"this dict does not fit into Arrow: .*ffset"):
+            Loader({"a__values": np.arange(3), "a__offsets": np.array(offsets)}, 1)
     with pytest.raises(DataError, match=r"arrays of different lengths: \{'a': 1, 'b': 2\}"):
         Loader({"a": np.zeros(1), "b": np.zeros(2)}, 1)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rows=st.integers(1, 33),
+    cuts=st.lists(st.integers(0, 33), max_size=3).map(sorted),
+    batch_size=st.integers(1, 12),
+    shuffle=st.booleans(),
+    seed=st.integers(0, 2**64 - 1),
+    window=st.integers(1, 5),
+    world=st.integers(1, 3),
+    prefetch_bytes=st.sampled_from([0, 1000, 2**20]),
+)
+def test_a_frame_is_a_file_with_row_groups_of_that_size(
+    write_files: WriteFiles,
+    rows: int,
+    cuts: list[int],
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    window: int,
+    world: int,
+    prefetch_bytes: int,
+) -> None:
+    arguments: dict[str, Any] = {
+        "shuffle": shuffle,
+        "seed": seed,
+        "window_row_groups": window,
+        "world": world,
+        "rank": world - 1,
+        "prefetch_bytes": prefetch_bytes,
+        "targets": "label",
+    }
+    sizes = [5] * (rows // 5) + ([rows % 5] if rows % 5 else [])
+    table = make_table(0, rows)
+    edges = [0, *(min(cut, rows) for cut in cuts), rows]
+    parts = [table.slice(a, b - a) for a, b in itertools.pairwise(edges)]
+    frame = pa.concat_tables(parts)
+    files = Loader(write_files([sizes]), batch_size, **arguments)
+    for (x, y), (other, z) in zip(Loader(frame, batch_size, **arguments), files, strict=True):
+        assert {name: array.tolist() for name, array in x.items()} == {
+            name: array.tolist() for name, array in other.items()
+        }
+        assert y.tolist() == z.tolist()
 
 
 def test_numbers_are_views() -> None:
