@@ -53,6 +53,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]
         "--epochs", 2, "--json", root / "r.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("waited for data") == 2  # the loader's line of each epoch
     return root, json.loads((root / "r.json").read_text())
 
 

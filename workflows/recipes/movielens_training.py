@@ -74,10 +74,11 @@ def train_model(
                 on_train_batch_end=lambda batch, logs, update=update: update(batch + 1, len(loader))
             )
             fitted = model.fit(
-                loader.as_keras(), epochs=1, shuffle=False, verbose=0, callbacks=[callback]
+                loader.as_tf_dataset(), epochs=1, shuffle=False, verbose=0, callbacks=[callback]
             )
         history.append({name: float(values[-1]) for name, values in fitted.history.items()})
         reporter.say(f"  epoch {epoch + 1}/{config.epochs}: loss {history[-1]['loss']:.4f}")
+        reporter.say(f"  loader: {loader.stats()}")
         save_model(model, checkpoint, info={"inputs": fingerprint(inputs), "history": history})
     save_model(model, path)
     tables = model.get_layer("embeddings").tables
@@ -97,7 +98,7 @@ def train_model(
 def predict(model: str | os.PathLike[str], dataset: Path) -> npt.NDArray[np.float32]:
     """Score every row of an encoded data set, in order; float32 [rows]."""
     loader = Loader(dataset, 8192)
-    scores: npt.NDArray[np.float32] = load_model(model).predict(loader.as_keras(), verbose=0)
+    scores: npt.NDArray[np.float32] = load_model(model).predict(loader.as_tf_dataset(), verbose=0)
     return scores.reshape(-1)
 
 
