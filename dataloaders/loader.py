@@ -244,7 +244,7 @@ class Loader(BatchStream):
         threads = self._threads if self._prefetch_bytes else 0
         with (
             self._read(start, threads=threads) as batches,
-            Meter(batches, self._source.formats[0], threads=threads) as meter,
+            Meter(batches, self._batch_rows(start), threads=threads) as meter,
             progress_bar(f"epoch {start.epoch}", len(self), shown=self._progress) as show,
         ):
             self._meter = meter
@@ -328,6 +328,11 @@ class Loader(BatchStream):
             if self.weight_format is not None:
                 columns[self.weight_format.name] = weights[0]
             yield batch_table(columns)
+
+    def _batch_rows(self, position: Position) -> Iterator[int]:
+        epoch = self._plan.epoch(position.epoch)
+        for run in self._share.numbers(position.left, position.delivered):
+            yield from map(epoch.batch_rows, run)
 
     def _number(self, position: Position) -> int:
         return len(self) - self._share.count(position.num_left) + position.delivered

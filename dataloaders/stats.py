@@ -1,12 +1,11 @@
 """What an iteration of a loader has cost so far, and who waited for whom."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from emberline.dataloaders.column import ColumnFormat
 from emberline.dataloaders.device_reader import DeviceReader
 from emberline.dataloaders.reader import Arrays, BatchReader
 
@@ -76,20 +75,20 @@ class Meter:
 
     Args:
         reader: of the iteration; None before the first.
-        form: of one of the columns.
+        rows: of each batch that it will deliver, in order.
         threads: that work for the reader.
     """
 
     def __init__(
         self,
         reader: BatchReader | DeviceReader | None = None,
-        form: ColumnFormat | None = None,
+        rows: Iterable[int] = (),
         *,
         threads: int = 0,
     ) -> None:
         """Start the clock."""
         self._ahead = reader.ahead if isinstance(reader, BatchReader) else None
-        self._form = form
+        self._coming = iter(rows)
         self._threads = threads
         self._batches = self._rows = self._size_bytes = 0
         self._waited_s = 0.0
@@ -98,8 +97,6 @@ class Meter:
 
     def timed(self, batches: Iterator[Arrays]) -> Iterator[Arrays]:
         """Give the same batches, and count them and the time they took to come."""
-        assert self._form is not None, "there is an iteration"
-        name, more = self._form.buffer_names()[-1], self._form.layout == "ragged"
         while True:
             began = time.perf_counter()
             try:
@@ -109,7 +106,7 @@ class Meter:
             finally:
                 self._waited_s += time.perf_counter() - began
             self._batches += 1
-            self._rows += len(arrays[name]) - more
+            self._rows += next(self._coming)
             self._size_bytes += sum(array.nbytes for array in arrays.values())
             yield arrays
 

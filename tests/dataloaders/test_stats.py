@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from emberline.dataloaders import Loader
@@ -41,6 +42,19 @@ def test_counts(write_files: WriteFiles, prefetch_bytes: int) -> None:
     assert (done.batches_ready, done.rows_ahead) == (0, 0)
     list(itertools.islice(loader, 1))
     assert loader.stats().rows == 4  # of the iteration begun last
+
+
+def test_counts_whatever_the_columns_become(write_files: WriteFiles) -> None:
+    files = write_files([[7, 6]])
+    loader = Loader(
+        files, 4, columns=["id"], transforms=[lambda x: {"pair": np.stack([x["id"]] * 2, axis=1)}],
+        rank=1, world=3,
+    )  # fmt: skip
+    loader.set_epoch(1)
+    taken = sum(len(x["pair"]) for x, _ in loader)
+    stats = loader.stats()
+    assert (stats.rows, 16 * stats.rows) == (taken, stats.size_bytes)
+    assert stats.batches == len(loader)
 
 
 def test_a_slow_reader_makes_the_consumer_wait(
