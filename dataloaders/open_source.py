@@ -1,7 +1,7 @@
 """From what the user names to rows."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from emberline.dataloaders.arrow import is_frame
 from emberline.dataloaders.files import DataFile, FileList, find_files
@@ -14,7 +14,6 @@ from emberline.etl.schema import Schema
 __all__ = ["DatasetLike", "open_source"]
 
 
-@runtime_checkable
 class DatasetLike(Protocol):
     """Rows with a schema, as the ETL's `Dataset`; this folder knows no more of the ETL."""
 
@@ -52,15 +51,17 @@ def open_source(
     Raises:
         DataError: no rows, or none of these kinds; see `find_files` and the sources for others.
     """
-    if isinstance(data, DatasetLike):
-        files, schema = data.parquet_files, data.schema
+    # Not isinstance(), which would ask a LazyFrame for its schema.
+    if hasattr(data, "parquet_files"):
+        dataset: DatasetLike = data
+        files, schema = dataset.parquet_files, dataset.schema
         if files:
             found = FileList(files=files, schema=schema)
             return ParquetSource(
                 found, columns=columns, targets=targets, weights=weights, fill=fill
             )
         return FrameSource(
-            data.to_polars(),
+            dataset.to_polars(),
             schema=schema,
             columns=columns,
             targets=targets,

@@ -44,7 +44,7 @@ def can_decode(metadata: pq.FileMetaData, formats: Sequence[ColumnFormat]) -> bo
         return False
     chunks = metadata.num_row_groups * metadata.num_columns
     values = metadata.num_rows * len(formats) / max(metadata.num_row_groups, 1)
-    return chunks * _FOOTER_NS <= values * _GAIN_NS / 2
+    return bool(chunks * _FOOTER_NS <= values * _GAIN_NS / 2)
 
 
 def decode(file: Path, names: Sequence[str], first: int, rows: int) -> pa.Table | None:
