@@ -67,7 +67,10 @@ class ReadAhead:
         self._failed: int | None = None  # the first batch that cannot be made, and why
         self._error: list[BaseException] = []
         self._stopped = False
-        self._changed = threading.Condition(threading.RLock())
+        # One lock, two groups that wait for different things: the consumer is not woken by steps.
+        self._lock = threading.RLock()
+        self._arrived = threading.Condition(self._lock)
+        self._work = threading.Condition(self._lock)
 
     @property
     def num_ready(self) -> int:
@@ -77,10 +80,10 @@ class ReadAhead:
     def work(self) -> None:
         """Run steps until `stop`; what they raise belongs to the consumer."""
         while True:
-            with self._changed:
+            with self._lock:
                 began = time.perf_counter()
                 while not (taken := self._next_step()) and not self._at_end:
-                    self._changed.wait()
+                    self._work.wait()
                 self.idle_s += time.perf_counter() - began
                 if taken is None:
                     return
@@ -97,34 +100,35 @@ class ReadAhead:
             BaseException: what was raised in making it; nothing can be taken after that.
         """
         began = time.perf_counter()
-        with self._changed:
+        with self._lock:
             self._wanted = number
-            self._changed.notify_all()  # a window over the budget may begin now
+            self._work.notify_all()  # a window over the budget may begin now
             while True:
                 if number in self._ready:
                     arrays = self._ready.pop(number)
                     self.rows_out -= self._epoch.batch_rows(number)
                     self._wanted = number + 1
-                    self._changed.notify_all()
+                    self._work.notify_all()
                     self.waited_s += time.perf_counter() - began
                     return arrays
                 if self._failed is not None and number >= self._failed:
                     self.stop()
                     raise self._error.pop()  # no name for it: its frames would hold it for ever
                 if not alone:
-                    self._changed.wait()
+                    self._arrived.wait()
                 elif taken := self._next_step():
                     self._run(*taken)
 
     def stop(self) -> None:
         """Let the threads end, and free everything; a step that runs is not interrupted."""
-        with self._changed:
+        with self._lock:
             self._stopped = True
             self._windows.clear()
             self._unfinished.clear()
             self._ready.clear()
             self._upcoming = None
-            self._changed.notify_all()
+            self._arrived.notify_all()
+            self._work.notify_all()
 
     @property
     def _at_end(self) -> bool:
@@ -164,24 +168,25 @@ class ReadAhead:
     def _run(self, window: Window, step: Step) -> None:
         try:
             step()
-            with self._changed:
+            with self._lock:
                 done = window.step_done() and not self._stopped
                 if done:
                     self._windows.remove(window)
-                self._changed.notify_all()
+                if done or window.has_steps:
+                    self._work.notify_all()
             if done:
                 self._finish(window)
         except BaseException as error:  # noqa: BLE001  # whatever it is, the consumer raises it
             first = window.wanted.parts[0].batch
-            with self._changed:
+            with self._lock:
                 if self._failed is None or first < self._failed:
                     self._failed = first
                     self._error = [error]
-                self._changed.notify_all()
+                self._arrived.notify_all()
 
     def _finish(self, window: Window) -> None:
         for part in window.wanted.parts:
-            with self._changed:
+            with self._lock:
                 batch = self._unfinished.get(part.batch)
                 if batch is None:
                     return  # stopped
@@ -192,14 +197,14 @@ class ReadAhead:
             arrays = batch.finish(self._formats)
             if self._change is not None:
                 arrays = self._change(arrays)
-            with self._changed:
+            with self._lock:
                 if self._stopped:
                     return
                 self._made_bytes += sum(map(_size_bytes, arrays.values()))
                 self._made_rows += batch.rows
                 self._row_bytes = self._made_bytes / self._made_rows
                 self._ready[part.batch] = arrays
-                self._changed.notify_all()
+                self._arrived.notify_all()
 
 
 def _estimated_row_bytes(form: ColumnFormat) -> float:

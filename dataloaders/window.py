@@ -99,6 +99,11 @@ class Window:
         self._running = 0
         self._taking = False
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether there is a step that can be run now."""
+        return bool(self._steps)
+
     def next_step(self) -> Step | None:
         """Give a step that can be run now; None while others must end first, or at the end."""
         if not self._steps:
