@@ -17,6 +17,8 @@
 
 namespace emberline::etl {
 
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words hold the first byte lowest");
+
 using i64 = std::int64_t;
 using u64 = std::uint64_t;
 using u32 = std::uint32_t;

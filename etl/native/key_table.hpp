@@ -17,7 +17,7 @@ class KeyTable {
   static constexpr i64 BLOCK = 64;
 
   // Room for `keys` numbers to begin with; half of the slots stay free.
-  explicit KeyTable(i64 keys = 512) {
+  explicit KeyTable(i64 keys = 0) {
     int bits = 4;
     while ((i64{1} << bits) < 2 * keys) ++bits;
     resize(bits);

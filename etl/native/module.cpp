@@ -1,5 +1,6 @@
 // What the ETL does with every single value, where the engine's own operations are several times
-// slower: finding keys among known ones, counting and ordering them. The GIL is released around the work.
+// slower: finding keys among known ones, counting and ordering them, exact sums. The GIL is released
+// around the work.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
