@@ -22,6 +22,7 @@ class JoinedTable:
 
     Attributes:
         on: the columns of the rows that are looked up.
+        dtypes: of these.
         columns: the values, and at the last position, that of rows without a match, null.
     """
 
@@ -40,7 +41,7 @@ class JoinedTable:
             known[-1] = True
             keys, columns = keys.filter(known), columns.filter(known)
         self.columns = columns.rechunk()  # a gather of lists from chunks would join them each time
-        self.on = list(on)
+        self.on, self.dtypes = list(on), keys.dtypes
         distinct = keys.head(keys.height - 1)
         self._index: KeyIndex | CombinationIndex
         if len(self.on) == 1:

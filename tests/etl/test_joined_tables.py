@@ -253,6 +253,9 @@ def test_keys_of_any_kind(keys: list[Any], theirs: list[Any]) -> None:
     out = every_way(["k"] >> ops.JoinExternal(table, on="k"), frame)
     expected = frame.join(table, on="k", how="left", maintain_order="left")
     assert out.equals(expected)
+    node = ["k"] >> ops.JoinExternal(table, on="k") >> ops.Categorify()
+    ids = every_way(node, frame)
+    assert ids.equals(every_way(["k", "v"] >> ops.Categorify(), expected))
 
 
 def test_several_keys_and_keys_that_the_data_cannot_hold() -> None:
