@@ -30,8 +30,8 @@ class Layout:
     Columns of a table that is joined by distinct keys are not put into the frame. It has the row's
     position in the table instead, and they are gathered where an operator or the output needs
     them. What an elementwise operator makes of them alone is computed on the table: the genres of
-    59,000 movies are encoded, not those of 25 million ratings. Statistics that count rows can
-    likewise be counted from the positions.
+    59,000 movies are encoded, not those of 25 million ratings. Statistics that count rows
+    are counted from those of the keys.
 
     Attributes:
         frame: the wide frame.
