@@ -34,11 +34,17 @@ def criteo_rows(contest: Contest) -> Path:
 
 def criteo(contest: Contest) -> None:
     dataset = criteo_rows(contest)
-    measure_speed(contest, "criteo, 40 columns", dataset, batch_size=65_536, share_target=0.6)
+    for words, files in (
+        ("ids int64", dataset),
+        ("ids int8 to int32", inputs.narrowed(dataset)),
+    ):
+        measure_speed(
+            contest, f"criteo, 40 columns, {words}", files, batch_size=65_536, share_target=0.6
+        )
 
 
 def movielens(contest: Contest) -> None:
-    rows = 1_000_000 if contest.quick else 5_000_000
+    rows = 400_000 if contest.quick else 2_000_000
     measure_speed(
         contest, "movielens, ragged genres", inputs.movielens(rows), batch_size=32_768,
         first_target_s=0.5,
@@ -62,7 +68,7 @@ def memory(contest: Contest) -> None:
 def tf_data(contest: Contest) -> None:
     from benchmarks.loader_figures.tf_data import measure_tf_data
 
-    rows = 65_536 if contest.quick else 262_144
+    rows = 32_768 if contest.quick else 131_072
     measure_tf_data(contest, inputs.criteo(rows, files=1), batch_size=8_192)
 
 

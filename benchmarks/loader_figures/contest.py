@@ -31,7 +31,7 @@ class Contest:
     @property
     def rounds(self) -> int:
         """Counted rounds of everything; contenders take turns."""
-        return 3 if self.quick else 5
+        return 2 if self.quick else 5
 
     def add(self, figure: Figure) -> None:
         """Keep and print a row."""

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pyarrow.parquet as pq
 
 from emberline.etl import Dataset
@@ -14,10 +16,11 @@ from emberline.etl.datasets import (
     open_criteo,
     open_movielens,
 )
+from emberline.etl.datasets.criteo import CATEGORIES
 from emberline.workflows.recipes.criteo import criteo_workflow
 from emberline.workflows.recipes.movielens_ranking import feature_workflow, joined_with_genres
 
-__all__ = ["criteo", "many_times", "movielens", "plain"]
+__all__ = ["criteo", "many_times", "movielens", "narrowed", "plain"]
 
 KEPT = Path(__file__).parents[2] / "build" / "bench-loader"
 
@@ -40,6 +43,21 @@ def criteo(rows: int, *, files: int) -> Path:
         encoded.to_parquet(target, output_files=files)
 
     return _kept(f"criteo-{rows}-{files}", make)
+
+
+def narrowed(dataset: Path) -> Path:
+    """Give the rows of a Criteo-shaped data set, every id in the smallest integer that holds it."""
+
+    def make(scratch: Path, target: Path) -> None:
+        source = Dataset(dataset)
+        largest = source.to_lazy().select(pl.col(CATEGORIES).max()).collect().row(0)
+        dtypes = {
+            name: next(d for d in ("int8", "int16", "int32") if value <= np.iinfo(d).max)
+            for name, value in zip(CATEGORIES, largest, strict=True)
+        }
+        source.to_parquet(target, output_files=len(list(dataset.glob("*.parquet"))), dtypes=dtypes)
+
+    return _kept(f"{dataset.name}-narrowed", make)
 
 
 def movielens(rows: int) -> Path:
