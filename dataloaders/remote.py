@@ -41,6 +41,7 @@ class RemoteFile:
         """
         self._fs = fs
         self._path = path
+        self._size_bytes: int | None = None
         self.name = PurePosixPath(path).name
 
     def __str__(self) -> str:
@@ -58,15 +59,17 @@ class RemoteFile:
         Raises:
             OSError: no such file, or the server does not say.
         """
-        self._fs.invalidate_cache()  # a file that was replaced must be seen
+        self._fs.invalidate_cache(self._path)  # a file that was replaced must be seen
         size_bytes = self._fs.size(self._path)
         if size_bytes is None:
             raise OSError("the server does not tell its size, so it cannot be read by ranges")
-        return int(size_bytes)
+        self._size_bytes = int(size_bytes)
+        return self._size_bytes
 
     def open(self) -> "RangeReader":
-        """Open for reading by ranges; asks for the size."""
-        return RangeReader(self._fs, self._path, self.size_bytes())
+        """Open for reading by ranges; its size is what `size_bytes` said last."""
+        size_bytes = self.size_bytes() if self._size_bytes is None else self._size_bytes
+        return RangeReader(self._fs, self._path, size_bytes)
 
     def read_bytes(self) -> bytes:
         """Read all of it."""

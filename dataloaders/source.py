@@ -25,6 +25,9 @@ __all__ = ["ParquetSource"]
 _LARGE_ROW_GROUP_VALUES = 2**24
 
 
+_TAIL_BYTES = 64 * 1024
+
+
 class ParquetSource:
     """The row groups of all files, numbered through, and how to decode them.
 
@@ -239,17 +242,24 @@ def _read_footer(file: DataFile) -> tuple[pq.FileMetaData, pa.Schema, bytes]:
     """Read the footer parsed, its Arrow schema, and its bytes."""
     try:
         with _open(file) as handle:
-            with pq.ParquetFile(handle) as parquet:
-                metadata, schema = parquet.metadata, parquet.schema_arrow
-            handle.seek(-8, os.SEEK_END)
-            size_bytes = int.from_bytes(handle.read(4), "little")
-            handle.seek(-8 - size_bytes, os.SEEK_END)
-            return metadata, schema, bytes(handle.read(size_bytes))
+            whole = handle.seek(0, os.SEEK_END)
+            # One read, which on a remote file is one request: nearly all footers are shorter.
+            tail = _tail(handle, whole, _TAIL_BYTES)
+            size_bytes = int.from_bytes(tail[-8:-4], "little") + 8
+            if len(tail) < size_bytes <= whole:
+                tail = _tail(handle, whole, size_bytes)
+        with pq.ParquetFile(pa.BufferReader(tail)) as parquet:
+            return parquet.metadata, parquet.schema_arrow, tail[-size_bytes:-8]
     except _errors(file) as error:
         raise ParquetFileError(
             f"{file} is not a complete parquet file ({error}); a truncated copy or another "
             "format: write or copy it again"
         ) from error
+
+
+def _tail(handle: Any, whole_bytes: int, size_bytes: int) -> bytes:
+    handle.seek(max(whole_bytes - size_bytes, 0))
+    return bytes(handle.read(size_bytes))
 
 
 def _width(name: str, properties: object, metadata: pq.FileMetaData) -> int:

@@ -146,6 +146,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, directory: Path, password: str = "") -> None:
         super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=str(directory)))
         self.sent_bytes = 0
+        self.asked: list[str] = []
         self.password = password
 
 
@@ -154,6 +155,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the test output clean."""
+
+    def do_HEAD(self) -> None:
+        self.server.asked.append("size")
+        super().do_HEAD()
 
     def do_GET(self) -> None:
         if self.server.password and self.headers.get("X-Key") != self.server.password:
@@ -171,6 +176,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(whole[start:stop])
         self.server.sent_bytes += len(whole[start:stop])
+        self.server.asked.append("range")
 
 
 @pytest.fixture
@@ -188,6 +194,9 @@ def test_over_http_only_the_wanted_columns_travel(serve: Server, write_files: Wr
     url = f"http://127.0.0.1:{serve.server_port}"
     loader = Loader(f"{url}/part_0.parquet", 30_000, columns=["label"])
     assert sum(len(x["label"]) for x, _ in loader) == 80_000
+    # The file is there, its size, its footer; then for each row group its size and its pages.
+    assert serve.asked.count("range") == 3
+    assert serve.asked.count("size") <= 4
     # The label is a bit a row, dictionary encoded; footers come at most twice with 64 kB each.
     assert serve.sent_bytes < size_bytes / 4
     assert [f.name for f in Loader(url, 9).feature_formats][:2] == ["id", "price"]

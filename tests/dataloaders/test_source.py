@@ -179,3 +179,15 @@ def test_weights(write_files: WriteFiles) -> None:
         Loader(files, 3, targets="label", weights="tags")
     with pytest.raises(MissingColumnError, match=r"'prize' is not in .*; did you mean 'price'?"):
         Loader(files, 3, targets="label", weights="prize")
+
+
+def test_a_footer_longer_than_the_first_read(tmp_path: Path) -> None:
+    file = write(tmp_path / "1.parquet", {f"column_{i:04}": [i] for i in range(1500)})
+    footer_bytes = int.from_bytes(file.read_bytes()[-8:-4], "little")
+    assert footer_bytes > 65536
+    ((x, _),) = Loader(file, 1)
+    assert [array.tolist() for array in x.values()] == [[i] for i in range(1500)]
+    copy = tmp_path / "2.parquet"
+    copy.write_bytes(file.read_bytes()[footer_bytes:])  # says a footer longer than the file
+    with pytest.raises(ParquetFileError, match=r"2\.parquet is not a complete parquet file"):
+        Loader(copy, 1)
