@@ -1,6 +1,6 @@
 """Merlin's and NVTabular's loaders by their names and arguments, on ours.
 
-    from emberline.dataloaders.merlin import KerasSequenceLoader, Loader
+    from emberline.dataloaders.merlin import KerasSequenceLoader, KerasSequenceValidater, Loader
 
 Batches are merlin-dataloader 23.08's: `(dict of tensors, y)`, a ragged list column `c` as
 `c__values` and `c__offsets`. They go into `fit`, `evaluate` and `predict` of Keras 3 as they are.
@@ -29,6 +29,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import keras
+
 from emberline.dataloaders import loader as ours
 from emberline.dataloaders.pydataset import LoaderPyDataset
 from emberline.dataloaders.stream import BatchStream
@@ -36,7 +38,7 @@ from emberline.dataloaders.tensors import to_tensors
 from emberline.errors import DataError
 from emberline.etl.schema import ColumnSchema, Schema, Tags
 
-__all__ = ["KerasSequenceLoader", "Loader"]
+__all__ = ["KerasSequenceLoader", "KerasSequenceValidater", "Loader"]
 
 _GROUPS_A_PART = 4
 
@@ -225,6 +227,24 @@ class KerasSequenceLoader(Loader):
         labels = None if label_names is None else list(label_names)
         if schema is not None or names or labels is not None:
             self._use(_tagged(schema or self._schema, names, labels))
+
+
+class KerasSequenceValidater(keras.callbacks.Callback):
+    """`KerasSequenceValidater`: evaluates on a loader after each epoch, into `val_<metric>`.
+
+    `fit(validation_data=loader)` does the same; here the loss is among the metrics, as there.
+    """
+
+    def __init__(self, dataloader: Loader) -> None:
+        """Keep the loader."""
+        super().__init__()
+        self._dataloader = dataloader
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Evaluate, and add to the logs."""
+        found = self.model.evaluate(self._dataloader, return_dict=True, verbose=0)
+        if logs is not None:
+            logs.update({f"val_{name}": value for name, value in found.items()})
 
 
 def _steps(transforms: Any) -> Any:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from emberline import etl as nvt
 from emberline.dataloaders import Loader as OurLoader
-from emberline.dataloaders.merlin import KerasSequenceLoader, Loader
+from emberline.dataloaders.merlin import KerasSequenceLoader, KerasSequenceValidater, Loader
 from emberline.errors import DataError
 from emberline.etl import ops
 from tests.dataloaders.test_files import write_dataset
@@ -161,5 +161,9 @@ def test_fit_keeps_the_loaders_order_even_with_its_default_shuffle(data: Path) -
     expected = [x["id"].tolist() for x, _ in OurLoader(data, 8, shuffle=True, seed=3).epochs(2)]
     assert model.seen == expected
     assert np.isfinite(model.evaluate(validation, verbose=0))
+    history = model.fit(loader, callbacks=[KerasSequenceValidater(validation)], verbose=0)
+    assert history.history["val_loss"] == [
+        pytest.approx(model.evaluate(validation, verbose=0), rel=1e-5)
+    ]
     assert model.predict(validation, verbose=0).shape == (59, 1)
     gc.collect()
