@@ -32,24 +32,20 @@ class LoaderPyDataset(keras.utils.PyDataset):
         stream: the batches, at the start of an epoch.
 
     Raises:
-        LoaderStateError: the stream is inside an epoch.
+        LoaderStateError: the stream is inside an epoch, now or when batches are asked for.
         DataError: its arrays are on a GPU; a view by `as_tensors` can be given.
     """
 
     def __init__(self, stream: BatchStream) -> None:
         """Keep the stream; nothing is read."""
         super().__init__()
-        if stream.first_batch:
-            raise LoaderStateError(
-                f"the loader starts at batch {stream.first_batch} of an epoch, but a PyDataset is "
-                "whole epochs; use as_tf_dataset() for the rest of this one, or set_epoch()"
-            )
         if getattr(stream, "device", "cpu") != "cpu":
             raise DataError(
                 "Keras takes no CuPy arrays; give it loader.as_tensors().as_pydataset(), or use "
                 "device='cpu'"
             )
         self._stream = stream
+        self._check()
         self._lock = threading.Lock()  # Keras may ask from several threads
         self._within = False
         self._warned = False
@@ -83,6 +79,14 @@ class LoaderPyDataset(keras.utils.PyDataset):
                 self._within = False
                 self._stream.set_epoch(self._stream.epoch + 1)
             self._forget()
+
+    def _check(self) -> None:
+        if self._stream.first_batch:
+            raise LoaderStateError(
+                f"the loader starts at batch {self._stream.first_batch} of an epoch, but a "
+                "PyDataset is whole epochs; use as_tf_dataset() for the rest of this one, or "
+                "set_epoch()"
+            )
 
     def _forget(self) -> None:
         self._epoch = self._stream.epoch
@@ -118,6 +122,7 @@ class LoaderPyDataset(keras.utils.PyDataset):
                 "as_tf_dataset()",
                 stacklevel=2,
             )
+        self._check()  # it may have been moved since
         self._batches = self._stream.read_epoch(self._epoch, number)
         self._next = number
 

@@ -151,6 +151,11 @@ def test_inside_an_epoch_it_is_refused(files: list[Path]) -> None:
     loader.load_state_dict(state)
     with pytest.raises(LoaderStateError, match="starts at batch 1 of an epoch, but a PyDataset"):
         loader.as_pydataset()
+    moved = make(files)
+    data = moved.as_pydataset()
+    moved.load_state_dict(state)
+    with pytest.raises(LoaderStateError, match="starts at batch 1 of an epoch, but a PyDataset"):
+        data[0]
 
 
 def test_a_mapped_loader(files: list[Path]) -> None:
