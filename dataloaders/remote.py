@@ -151,10 +151,13 @@ def find_remote(url: str, storage_options: Mapping[str, Any] | None) -> tuple[Re
         if any(mark in path for mark in "*?["):
             names = fs.glob(path)
         elif path.endswith(".parquet"):
-            # Not isdir() first: over HTTP it would fetch the whole file to look for links.
-            names = [path] if fs.exists(path) else []
+            # Not isdir() or exists(): over HTTP they begin to fetch the whole file.
+            fs.info(path)
+            names = [path]
         else:
             names = fs.find(path, maxdepth=1)
+    except FileNotFoundError:
+        names = []
     except Exception as error:  # each file system has errors of its own, not all of them OSError
         raise DatasetNotFoundError(f"{url} cannot be listed ({error!r})") from error
     if not names:

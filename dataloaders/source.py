@@ -72,9 +72,15 @@ class ParquetSource:
         schemas: list[pa.Schema] = []
         digest = hashlib.sha256()
         for file in self.files:
-            metadata, schema, footer = _read_footer(file)
+            try:
+                self._size_bytes.append(_size_bytes(file))
+                metadata, schema, footer = _read_footer(file)
+            except _errors(file) as error:
+                raise ParquetFileError(
+                    f"{file} is not a complete parquet file ({error}); a truncated copy or another "
+                    "format: write or copy it again"
+                ) from error
             self._metadata.append(metadata)
-            self._size_bytes.append(_size_bytes(file))
             # One object for equal schemas: comparing a thousand of them by column takes longer
             # than reading them.
             schemas.append(schemas[0] if schemas and schema.equals(schemas[0]) else schema)
@@ -240,21 +246,15 @@ def _errors(file: DataFile) -> tuple[type[Exception], ...]:
 
 def _read_footer(file: DataFile) -> tuple[pq.FileMetaData, pa.Schema, bytes]:
     """Read the footer parsed, its Arrow schema, and its bytes."""
-    try:
-        with _open(file) as handle:
-            whole = handle.seek(0, os.SEEK_END)
-            # One read, which on a remote file is one request: nearly all footers are shorter.
-            tail = _tail(handle, whole, _TAIL_BYTES)
-            size_bytes = int.from_bytes(tail[-8:-4], "little") + 8
-            if len(tail) < size_bytes <= whole:
-                tail = _tail(handle, whole, size_bytes)
-        with pq.ParquetFile(pa.BufferReader(tail)) as parquet:
-            return parquet.metadata, parquet.schema_arrow, tail[-size_bytes:-8]
-    except _errors(file) as error:
-        raise ParquetFileError(
-            f"{file} is not a complete parquet file ({error}); a truncated copy or another "
-            "format: write or copy it again"
-        ) from error
+    with _open(file) as handle:
+        whole = handle.seek(0, os.SEEK_END)
+        # One read, which on a remote file is one request: nearly all footers are shorter.
+        tail = _tail(handle, whole, _TAIL_BYTES)
+        size_bytes = int.from_bytes(tail[-8:-4], "little") + 8
+        if len(tail) < size_bytes <= whole:
+            tail = _tail(handle, whole, size_bytes)
+    with pq.ParquetFile(pa.BufferReader(tail)) as parquet:
+        return parquet.metadata, parquet.schema_arrow, tail[-size_bytes:-8]
 
 
 def _tail(handle: Any, whole_bytes: int, size_bytes: int) -> bytes:
