@@ -27,7 +27,7 @@ def to_table(frame: Any) -> pa.Table:
     Args:
         frame: a Polars or pandas frame, an Arrow table or record batch, anything else with
             `__arrow_c_stream__`, or arrays by name as in a batch (see `batch_table`). The index
-            of a pandas frame is left out; its NaN in object and nullable columns are nulls.
+            of a pandas frame is left out, and its NaN are nulls, as in the parquet that it writes.
 
     Raises:
         DataError: the frame does not fit into Arrow; says why.

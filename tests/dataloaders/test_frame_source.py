@@ -198,5 +198,17 @@ def test_what_a_frame_lacks() -> None:
         Loader(pd.DataFrame({"a": [1, "x"]}), 1)
 
 
+def test_nan_of_pandas_is_a_null_as_in_its_files(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.5, float("nan")]}, index=[7, 9])
+    frame.to_parquet(tmp_path / "a.parquet", index=False)
+    for data in (frame, tmp_path):
+        with pytest.raises(DataError, match="column 'a' has 1 null values"):
+            list(Loader(data, 4))
+        ((x, _),) = Loader(data, 4, fill=0.0)
+        assert x["a"].tolist() == [1.5, 0.0]
+    ((x, _),) = Loader(pl.DataFrame({"a": [float("nan")]}), 4)
+    assert np.isnan(x["a"]).all()
+
+
 def test_its_repr_says_frame() -> None:
     assert repr(Loader(FRAME, 4)).startswith("Loader(a frame, 23 rows, 6 batches of 4 on the cpu")
