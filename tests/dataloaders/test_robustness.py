@@ -91,6 +91,40 @@ def test_a_slow_consumer_gets_the_same(write_files: WriteFiles) -> None:
     assert got == expected
 
 
+def test_a_throttled_server_is_read_ahead(
+    write_files: WriteFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every request takes 30 ms: threads ask side by side, and the order stays."""
+    memory = pytest.importorskip("fsspec.implementations.memory").MemoryFileSystem
+    files = write_files([[4, 4]] * 4)
+    expected = ids(Loader(files, 4, shuffle=True, seed=5, columns=["id"]))
+    for file in files:
+        memory().pipe(f"/slow/{file.name}", file.read_bytes())
+    cat_file = memory.cat_file
+    asking, most = 0, 0
+    lock = threading.Lock()
+
+    def throttled(*arguments: Any, **options: Any) -> Any:
+        nonlocal asking, most
+        with lock:
+            asking += 1
+            most = max(most, asking)
+        try:
+            time.sleep(0.03)
+            return cat_file(*arguments, **options)
+        finally:
+            with lock:
+                asking -= 1
+
+    loader = Loader("memory://slow/part_*.parquet", 4, shuffle=True, seed=5, columns=["id"],
+                    threads=4)  # fmt: skip
+    monkeypatch.setattr(memory, "cat_file", throttled)
+    assert ids(loader) == expected
+    assert most > 1
+    assert loader.stats().wait_share > 0.5
+    memory().rm("/slow", recursive=True)
+
+
 # ---- readers that fail ----
 
 
