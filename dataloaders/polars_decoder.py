@@ -62,9 +62,12 @@ def decode(file: Path, names: Sequence[str], first: int, rows: int) -> pa.Table 
     if _forked:
         return None
     import polars as pl
+    from polars import selectors
 
     try:
-        plan = pl.scan_parquet(file, glob=False).select(names).slice(first, rows)
+        # By name: in `select` itself "*" and "^a.*$" would be patterns.
+        plan = pl.scan_parquet(file, glob=False).select(selectors.by_name(*names))
+        plan = plan.slice(first, rows)
         table = plan.collect().to_arrow()
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None

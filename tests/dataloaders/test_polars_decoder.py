@@ -94,6 +94,17 @@ def test_not_where_the_footer_costs_more(
     assert calls == [True] * 2
 
 
+def test_names_are_no_patterns(tmp_path: Path, calls: list[bool]) -> None:
+    columns = {"*": [1, 2], "^a.*$": [3, 4], "ab": [5, 6], "b c": [7, 8]}
+    pl.DataFrame(columns).write_parquet(tmp_path / "a.parquet")
+    for names in (["*"], ["^a.*$", "*"], ["b c", "ab"]):
+        (batch,) = batches(tmp_path / "a.parquet", columns=names, shuffle=False)
+        assert {name: values for name, (_, values) in batch.items()} == {
+            name: columns[name] for name in names
+        }
+    assert calls == [True] * 3
+
+
 def test_nulls_are_found(tmp_path: Path, calls: list[bool]) -> None:
     file = tmp_path / "a.parquet"
     pl.DataFrame({"price": [1.0, None, 3.0]}).write_parquet(file)
