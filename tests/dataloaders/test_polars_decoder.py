@@ -123,7 +123,7 @@ def test_damage_is_worded_by_pyarrow(tmp_path: Path, calls: list[bool]) -> None:
     file.write_bytes(content)
     with pytest.raises(ParquetFileError, match=r"a\.parquet, row group 0 cannot be read"):
         list(loader)
-    assert calls[0] is False
+    assert False in calls  # the threads may have read the sound row group first
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
