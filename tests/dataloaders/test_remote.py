@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import io
 import itertools
 import re
 import threading
@@ -125,6 +126,22 @@ def test_errors_of_a_client_library_name_the_file(
     monkeypatch.setattr(type(memory), "cat_file", refuse)
     with pytest.raises(ParquetFileError, match=r"part_0.parquet, row group 0 cannot .*slow down"):
         list(loader)
+
+
+def test_a_reader_is_a_file(memory: Any) -> None:
+    memory.pipe_file("/data/x", bytes(range(20)))
+    with RangeReader(memory, "/data/x", 20) as reader:
+        assert reader.readable()
+        assert reader.seekable()
+        assert list(reader.read(3)) == [0, 1, 2]
+        assert list(reader.read(2)) == [3, 4]
+        assert reader.seek(2, io.SEEK_CUR) == reader.tell() == 7
+        assert list(reader.read(1)) == [7]
+        assert reader.seek(-2, io.SEEK_END) == 18
+        assert list(reader.read(9)) == [18, 19]
+        assert reader.read(9) == b""
+        assert reader.seek(15) == 15
+        assert list(reader.read()) == [15, 16, 17, 18, 19]
 
 
 def test_a_short_answer_is_an_error(memory: Any, files: list[Path]) -> None:
