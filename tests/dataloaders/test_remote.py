@@ -188,13 +188,14 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return
         start, stop = int(asked[1]), int(asked[2]) + 1
         whole = Path(self.translate_path(self.path)).read_bytes()
+        # Noted before it is sent: whoever has the bytes may look at once.
+        self.server.asked.append("range")
+        self.server.sent_bytes += len(whole[start:stop])
         self.send_response(206)
         self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(whole)}")
         self.send_header("Content-Length", str(len(whole[start:stop])))
         self.end_headers()
         self.wfile.write(whole[start:stop])
-        self.server.sent_bytes += len(whole[start:stop])
-        self.server.asked.append("range")
 
 
 @pytest.fixture
