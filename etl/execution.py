@@ -2,7 +2,7 @@
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,7 @@ from polars.io.plugins import register_io_source
 
 from emberline.errors import DataError, EmberlineError
 
-__all__ = ["collect", "collect_all", "in_parts", "in_threads", "reading"]
+__all__ = ["collect", "collect_all", "in_parts", "in_threads", "one_ahead", "reading"]
 
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
@@ -95,6 +95,19 @@ def in_threads(function: Callable[[_Given], _Made], values: Iterable[_Given]) ->
     """
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
         return list(pool.map(function, values))
+
+
+def one_ahead(items: Iterator[_Made]) -> Generator[_Made, None, None]:
+    """Give the items of an iterator, none of them None; the next is made while one is used.
+
+    It is made on a thread of its own, and what is raised there is raised here, in its turn. Who
+    stops early waits for the item in the making.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
 
 
 def in_parts(

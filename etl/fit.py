@@ -1,12 +1,12 @@
 """Learning the statistics of a graph."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from emberline.errors import DataError
-from emberline.etl.execution import collect_all, in_threads
+from emberline.etl.execution import collect_all, in_threads, one_ahead
 from emberline.etl.graph import Graph
 from emberline.etl.layout import Layout
 from emberline.etl.progress import progress
@@ -56,7 +56,7 @@ def fit_graph(
         known = _known(graph, ready) if update else {}
         with _store(graph, bound, memory_limit) as store:
             store.add(known)
-            rows = _phase(graph, parts, bound, ready, files, store)
+            rows = _phase(graph, parts, bound, ready, files, store, ahead=memory_limit is None)
             statistics = store.results()
         if rows == 0 and not update:
             raise DataError(
@@ -94,43 +94,60 @@ def _phase(
     ready: Sequence[int],
     files: Sequence[Path],
     store: StatisticsStore,
+    *,
+    ahead: bool,
 ) -> int:
-    """Add the statistics of the ready steps to the store, and give the number of rows."""
+    """Add the statistics of the ready steps to the store, and give the number of rows.
+
+    Args:
+        graph: see `fit_graph`.
+        parts: see `fit_graph`.
+        bound: the steps with their columns.
+        ready: the steps whose statistics are wanted.
+        files: see `fit_graph`.
+        store: takes the statistics.
+        ahead: read one part while the one before is counted and merged, which keeps all cores
+            busy and takes the memory of two.
+    """
     rows = 0
     if len(parts) > 1 and graph.reads_other_rows(bound, graph.ancestors(ready)):
         # A neighbour or the rest of a group may be in the next part.
         parts = [pl.concat(parts)]
+    found = _collected(graph, parts, bound, ready, files)
     with progress("fitting", total=len(parts) if len(parts) > 1 else None) as advance:
-        for part in parts:
-            rows += _part(graph, part, bound, ready, files, store, first_row=rows)
+        for count, partials in one_ahead(found) if ahead else found:
+            condensed = in_threads(
+                lambda partial: _stat_operator(graph, partial[0][0]).condense(
+                    partial[0][1], partial[1]
+                ),
+                partials.items(),
+            )
+            store.add(dict(zip(partials, condensed, strict=True)))
+            rows += count
             advance()
     return rows
 
 
-def _part(
+def _collected(
     graph: Graph,
-    part: pl.LazyFrame,
+    parts: Sequence[pl.LazyFrame],
     bound: Sequence[BoundStep],
     ready: Sequence[int],
     files: Sequence[Path],
-    store: StatisticsStore,
-    *,
-    first_row: int,
-) -> int:
-    """Add the statistics of one part, computed in one pass, and give its number of rows."""
-    layouts, counted = _layouts(graph, part, bound, ready, first_row=first_row)
-    plans = {
-        (number, name): plan
-        for number, layout in layouts.items()
-        for name, plan in layout.partials(number).items()
-    }
-    count, *results = collect_all([counted.select(pl.len()), *plans.values()], files=files)
-    condensed = in_threads(
-        lambda found: _stat_operator(graph, found[0][0]).condense(found[0][1], found[1]),
-        zip(plans, results, strict=True),
-    )
-    store.add(dict(zip(plans, condensed, strict=True)))
-    return int(count.item())
+) -> Iterator[tuple[int, dict[Key, pl.DataFrame]]]:
+    """Give the rows and the statistics of one part after the other, each from one pass."""
+    first_row = 0
+    for part in parts:
+        layouts, counted = _layouts(graph, part, bound, ready, first_row=first_row)
+        plans = {
+            (number, name): plan
+            for number, layout in layouts.items()
+            for name, plan in layout.partials(number).items()
+        }
+        count, *results = collect_all([counted.select(pl.len()), *plans.values()], files=files)
+        rows = int(count.item())
+        first_row += rows
+        yield rows, dict(zip(plans, results, strict=True))
 
 
 def _store(graph: Graph, bound: Sequence[BoundStep], memory_limit: int | None) -> StatisticsStore:
