@@ -63,7 +63,8 @@ class Scratch:
         for room in ROOMS:
             (root / room).mkdir()
         # Named in the same CMakeLists.txt, though not built here.
-        shutil.copytree(ROOT / "dataloaders" / "cpu", root / "dataloaders" / "cpu")
+        for folder in ("dataloaders/cpu", "etl/native"):
+            shutil.copytree(ROOT / folder, root / folder)
         lists = root / "kernels" / "CMakeLists.txt"
         lists.write_text(lists.read_text().replace("-O3", "-O1"))  # the bits are the same
 
