@@ -73,7 +73,7 @@ class Transforms:
                 if not isinstance(given, Mapping):
                     raise DataError(f"it gave a {type(given).__name__}; expected arrays by name")
                 features = {column: _array(value) for column, value in given.items()}
-            except Exception as error:
+            except Exception as error:  # the user's function may raise anything: say which step
                 raise DataError(f"{name} failed: {error}") from error
             if features and _lengths(features) != rows:
                 raise DataError(

@@ -81,7 +81,8 @@ class KeyIndex:
 
 def _with_nulls(positions: pl.Series) -> pl.Series:
     """Give positions with null for -1."""
-    # Mostly there is none, and then the column needs no second pass.
+    # Mostly there is none, and then the column needs no second pass. (To mypy, `min` of a column
+    # might be anything; of these int64 it is an int.)
     if not len(positions) or positions.min() >= 0:  # type: ignore[operator]
         return positions
     return pl.select(pl.when(positions >= 0).then(positions).alias(positions.name)).to_series()

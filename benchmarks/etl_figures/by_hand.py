@@ -91,7 +91,9 @@ def _gathered(column: str, keys: pl.Series, values: pl.Series) -> pl.Expr:
 
     From a table with a row for every integer: joins that keep the order take a third longer.
     """
-    every = pl.DataFrame({"key": pl.int_range(int(keys.max()) + 1, eager=True)})  # type: ignore[call-overload]
+    largest = keys.max()
+    assert isinstance(largest, int), "keys are integers"
+    every = pl.DataFrame({"key": pl.int_range(largest + 1, eager=True)})
     table = every.join(pl.DataFrame({"key": keys, "value": values}), on="key", how="left")
     found = table.sort("key")["value"].rechunk()
     return pl.col(column).map_batches(found.gather, return_dtype=found.dtype, is_elementwise=True)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import polars as pl
 import pytest
@@ -18,6 +17,7 @@ from emberline.dataloaders import Loader as OurLoader
 from emberline.dataloaders.merlin import KerasSequenceLoader, KerasSequenceValidater, Loader
 from emberline.errors import DataError
 from emberline.etl import ops
+from tests.dataloaders.recorder import Recorder
 from tests.dataloaders.test_files import write_dataset
 
 WriteFiles = Callable[[Sequence[Sequence[int]]], list[Path]]
@@ -137,19 +137,6 @@ def test_the_older_names(write_files: WriteFiles) -> None:
 
 
 def test_fit_keeps_the_loaders_order_even_with_its_default_shuffle(data: Path) -> None:
-    class Recorder(keras.Model):
-        def __init__(self) -> None:
-            super().__init__()
-            self.dense = keras.layers.Dense(1)
-            self.seen: list[list[int]] = []
-
-        def call(self, x: Any) -> Any:
-            return self.dense(keras.ops.cast(x["id"], "float32")[:, None] / 100)
-
-        def train_step(self, data: Any) -> Any:
-            self.seen.append(data[0]["id"].numpy().tolist())
-            return super().train_step(data)
-
     random.seed(1)
     model = Recorder()
     model.compile(optimizer="sgd", loss="mse", run_eagerly=True)

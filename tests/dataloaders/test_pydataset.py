@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from emberline.dataloaders import Loader, LoaderStateError
+from tests.dataloaders.recorder import Recorder
 
 WriteFiles = Callable[[Sequence[Sequence[int]]], list[Path]]
 
@@ -30,22 +31,6 @@ def make(files: list[Path], **arguments: Any) -> Loader:
 
 def ids(batches: Any) -> list[list[int]]:
     return [np.asarray(batch[0]["id"]).tolist() for batch in batches]
-
-
-class Recorder(keras.Model):
-    """Predicts from one number and notes the ids it is trained on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dense = keras.layers.Dense(1)
-        self.seen: list[list[int]] = []
-
-    def call(self, x: Any) -> Any:
-        return self.dense(keras.ops.cast(x["id"], "float32")[:, None] / 100)
-
-    def train_step(self, data: Any) -> Any:
-        self.seen.append(data[0]["id"].numpy().tolist())
-        return super().train_step(data)
 
 
 def compiled() -> Recorder:
